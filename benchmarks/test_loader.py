@@ -1,0 +1,61 @@
+"""What wrapping costs where nothing is mixed: an epoch through `wrap` at ratio 0, against the plain DataLoader."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset, TensorDataset, WeightedRandomSampler
+
+import onthefly
+
+LABELS = torch.arange(5000) % 10
+TENSORS = TensorDataset(torch.rand(5000, 3, 32, 32), LABELS)
+
+
+class Decoded(Dataset[Any]):
+    """Costs about what decoding a small picture does."""
+
+    targets = LABELS
+
+    def __len__(self) -> int:
+        return len(LABELS)
+
+    def __getitem__(self, row: int) -> Any:
+        image = TENSORS.tensors[0][row]
+        for _ in range(10):
+            image = image.flip(-1).contiguous()
+        return image, int(LABELS[row])
+
+
+DATASETS = {"tensors": TENSORS, "decoded": Decoded()}
+
+
+def plain(dataset: Any, workers: int, **options: Any) -> DataLoader[Any]:
+    options = options or {"shuffle": True}
+    return DataLoader(dataset, batch_size=256, num_workers=workers, persistent_workers=workers > 0, **options)
+
+
+def oversampled(dataset: Any, workers: int) -> DataLoader[Any]:
+    return plain(dataset, workers, sampler=WeightedRandomSampler([1.0] * len(LABELS), len(LABELS)))
+
+
+def epoch(loader: Any) -> None:
+    for _ in loader:
+        pass
+
+
+@pytest.mark.parametrize("planned", [False, True], ids=["drop-in", "planned"])
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_ratio_0(versus: Any, dataset: str, workers: int, planned: bool) -> None:
+    data = DATASETS[dataset]
+    peer = oversampled(data, workers) if planned else plain(data, workers)
+    wrapped = onthefly.wrap(plain(data, workers), balance="uniform" if planned else "natural")
+    versus(
+        lambda: epoch(wrapped),
+        lambda: epoch(peer),
+        rounds=21,
+        group=f"ratio 0, {dataset}, {workers} workers",
+        name="wrap, balance uniform" if planned else "wrap",
+        against="DataLoader, WeightedRandomSampler" if planned else "DataLoader",
+    )

@@ -1,0 +1,6 @@
+"""What happens to a batch on the device."""
+
+from onthefly.augment.apply import as_augment
+from onthefly.augment.image import image
+
+__all__ = ["as_augment", "image"]

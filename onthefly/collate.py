@@ -1,0 +1,155 @@
+"""The half of the mix that runs on the device: fill the synthetic slots, merge with the real rows, augment."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+from torch.utils.data import default_collate, get_worker_info
+
+from onthefly.augment.apply import as_augment
+from onthefly.data.batches import default_device, like, merge, size_of, to_device
+from onthefly.data.dataset import HostBatch
+from onthefly.data.hermetic import hermetic
+from onthefly.data.normalize import Normalization, on_image
+from onthefly.generators.base import FrozenGenerator
+from onthefly.mixing.plan import Slots
+
+
+class MixInfo(NamedTuple):
+    """What each slot of a batch was, for ``tag=True``; all on the batch's device.
+
+    Attributes:
+        synthetic: ``bool[N]``.
+        label: ``int64[N]``, the class that was balanced.
+        key: ``int64[N]``, what made the synthetic sample; -1 for a real one.
+        source: ``int64[N]``, the dataset row that a real sample is, or a synthetic one was made from; -1 for noise
+            alone.
+        weight: ``float32[N]``, the natural share of the class over its delivered share: a loss weighted by it sees the
+            classes as often as the data set has them.
+    """
+
+    synthetic: Tensor
+    label: Tensor
+    key: Tensor
+    source: Tensor
+    weight: Tensor
+
+
+class DeviceCollate:
+    """Makes a batch to train on of a ``HostBatch``: moves it, fills its synthetic slots, merges in slot order,
+    augments.
+
+    Real and synthetic samples are augmented alike, under a random generator keyed by the batch's place in training; the
+    global ones are left as they were. It runs in the main process.
+
+    Args:
+        generator: what fills synthetic slots; None for a plan without any.
+        augment: a callable ``batch -> batch`` on the device, a Kornia module, or ``{"real": either, "synthetic":
+            either}``.
+        device: by default this process's current CUDA device, or the CPU where there is none.
+        collate_fn: the one that ``HostCollate`` was given.
+        normalized: ``(mean, std)`` if real images arrive normalised. Synthetic images are normalised like them; with an
+            augmentation, all are augmented in [0, 1] and normalised after.
+        tag: add a ``MixInfo`` to the batch.
+        weight: ``float[C]``, the weight of each class in ``MixInfo``; by default 1.
+        example: a sample of the dataset. With a ``collate_fn`` of the user's, synthetic samples are handed to it in the
+            types of this one: tensors, numpy arrays, PIL images, numbers.
+
+    See ``SyntheticMixDataset`` and ``docs/by-hand.md`` for a complete example.
+    """
+
+    def __init__(
+        self,
+        generator: FrozenGenerator | None,
+        augment: Any = None,
+        device: torch.device | str | None = None,
+        *,
+        collate_fn: Callable[[list[Any]], Any] = default_collate,
+        normalized: Any = None,
+        tag: bool = False,
+        weight: ArrayLike | None = None,
+        example: Any = None,
+    ) -> None:
+        self.device = default_device() if device is None else torch.device(device)
+        self.generator = None if generator is None else generator.to(self.device)
+        self.augment = augment.to(self.device) if isinstance(augment, nn.Module) else augment
+        self.collate_fn, self.tag, self.example = collate_fn, tag, example
+        self.normalized = Normalization.of(normalized)
+        self._change = None if augment is None else as_augment(augment)
+        self._weight = None if weight is None else torch.as_tensor(weight, dtype=torch.float32)
+
+    def __call__(self, host: HostBatch) -> Any:
+        """``HostBatch`` to the batch that the user's collate makes, on the device.
+
+        Raises:
+            RuntimeError: in a DataLoader's worker.
+            ValueError: if the generator's samples are not what ``dataset[i]`` yields.
+        """
+        if get_worker_info() is not None:
+            raise RuntimeError(
+                "DeviceCollate: expected the main process, found a DataLoader worker, which must not hold a generator; "
+                "write collate_fn=HostCollate() "
+                "in the DataLoader, and batch = device_collate(host_batch) in the loop"
+            )
+        is_synthetic = torch.from_numpy(host.slots.synthetic).to(self.device)
+        if self._change is None and not host.slots.synthetic.any():
+            batch = to_device(host.real, self.device)
+        else:
+            with torch.no_grad(), hermetic(host.draw, self.device):
+                batch = self._augmented(self._filled(host, is_synthetic), is_synthetic)
+        return _tagged(batch, self._info(host.slots, is_synthetic)) if self.tag else batch
+
+    def finish(self, batch: Any, draw: int) -> Any:
+        """Move and augment a batch that no plan has made, all of it real."""
+        if self._change is None:
+            return to_device(batch, self.device)
+        with torch.no_grad(), hermetic(draw, self.device):
+            batch = to_device(batch, self.device)
+            return self._augmented(batch, torch.zeros(size_of(batch), dtype=torch.bool, device=self.device))
+
+    def _filled(self, host: HostBatch, is_synthetic: Tensor) -> Any:
+        if not host.slots.synthetic.any():
+            return to_device(host.real, self.device)
+        if self.generator is None:
+            raise ValueError(
+                "DeviceCollate: expected a generator for the plan's synthetic slots, found None; write "
+                "DeviceCollate(generator)"
+            )
+        chosen = host.slots.synthetic
+        labels, keys = (torch.from_numpy(part[chosen]).to(self.device) for part in (host.slots.label, host.slots.key))
+        sources = to_device(host.sources, self.device)
+        if host.collated:
+            made = on_image(self.generator.batch(labels, keys, sources), self._normalize, ndim=4)
+            return merge(to_device(host.real, self.device), to_device(made, self.device), is_synthetic)
+        items = [on_image(item, self._normalize, ndim=3) for item in self.generator.items(labels, keys, sources)]
+        fakes, reals = iter(to_device(items, torch.device("cpu"))), iter(host.real or ())
+        example = self.example if self.example is not None or not host.real else host.real[0]
+        samples = [like(next(fakes), example) if fake else next(reals) for fake in chosen]
+        return to_device(self.collate_fn(samples), self.device)
+
+    def _augmented(self, batch: Any, is_synthetic: Tensor) -> Any:
+        if self._change is None:
+            return batch
+        if self.normalized is None:
+            return self._change(batch, is_synthetic)
+        changed = self._change(on_image(batch, self.normalized.undo, ndim=4), is_synthetic)
+        return on_image(changed, self.normalized.apply, ndim=4)
+
+    def _normalize(self, image: Tensor) -> Tensor:
+        return image if self.normalized is None else self.normalized.apply(image)
+
+    def _info(self, slots: Slots, is_synthetic: Tensor) -> MixInfo:
+        label, key, source = (torch.from_numpy(part).to(self.device) for part in (slots.label, slots.key, slots.index))
+        weight = torch.ones(len(label)) if self._weight is None else self._weight[slots.label]
+        return MixInfo(is_synthetic, label, key, source, weight.to(self.device))
+
+
+def _tagged(batch: Any, info: MixInfo) -> Any:
+    """The batch with one element more: the key "mix" in a dict."""
+    if isinstance(batch, Mapping):
+        return {**batch, "mix": info}
+    if isinstance(batch, tuple):
+        return (*batch, info)
+    return [*batch, info] if isinstance(batch, list) else [batch, info]

@@ -1,0 +1,149 @@
+"""The half of the mix that runs in the DataLoader's workers: load real rows, leave synthetic slots numbers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+from torch.utils.data import Dataset, default_collate
+
+from onthefly.data.sampler import PlanSampler, Slot
+from onthefly.mixing.plan import MixPlan, Slots
+
+_UNFILLED = (
+    "HostBatch: expected a batch, found one whose synthetic slots are not filled yet: the loader was rebuilt without "
+    "its device half; "
+    "iterate the loader that wrap() returned, or write: batch = DeviceCollate(generator)(host_batch)"
+)
+
+
+class SyntheticMixDataset(Dataset[Any]):
+    """A map-style dataset in which some slots of each batch are left for a generator to fill.
+
+    It yields the rows of ``dataset`` by number, as that does; asked for a ``Slot`` of the plan, it loads the row behind
+    it, if there is one. Put it into a ``DataLoader`` with its own ``sampler`` and a ``HostCollate``.
+
+    Args:
+        dataset: anything with ``len`` and ``dataset[i]``.
+        plan: what every slot will be.
+
+    >>> plan = MixPlan([0, 0, 1], batch_size=3, balance="natural", ratio={1: 1.0})
+    >>> mixed = SyntheticMixDataset(["a", "b", "c"], plan)
+    >>> [mixed[slot][1] for slot in sorted(mixed.sampler, key=lambda slot: slot.label)]
+    ['a', 'b', None]
+    """
+
+    def __init__(self, dataset: Any, plan: MixPlan) -> None:
+        if len(dataset) != len(plan.labels):
+            raise ValueError(
+                f"SyntheticMixDataset: expected a plan of the dataset's {len(dataset)} samples, found one of "
+                f"{len(plan.labels)}; "
+                "make the MixPlan from the labels of this dataset"
+            )
+        self.dataset = dataset
+        self._sampler: PlanSampler | None = PlanSampler(plan)
+
+    @property
+    def sampler(self) -> PlanSampler:
+        """Yields the slots of the plan; only in the process that made it."""
+        if self._sampler is None:
+            raise RuntimeError(
+                "SyntheticMixDataset: a copy has no plan; take the sampler from the original, in the main process"
+            )
+        return self._sampler
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, item: Any) -> Any:
+        return self.__getitems__([item])[0]
+
+    def __getitems__(self, items: list[Any]) -> list[Any]:
+        if not isinstance(items[0], Slot):
+            return self._read(items)
+        samples = iter(self._read([slot.row for slot in items if slot.row >= 0]))
+        return [(slot, next(samples) if slot.row >= 0 else None) for slot in items]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "dataset" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_sampler": None}  # a worker needs no copy of the plan
+
+    def _read(self, rows: list[Any]) -> list[Any]:
+        many = getattr(self.dataset, "__getitems__", None)
+        return list(many(rows)) if many and rows else [self.dataset[row] for row in rows]
+
+
+@dataclass
+class HostBatch:
+    """A batch on its way to the device: its real samples, and what its synthetic slots are.
+
+    It is not a batch to train on, and says so when it is used as one.
+
+    Attributes:
+        slots: what each slot is.
+        draw: what random choices about the batch are keyed by.
+        real: the real samples, in slot order: as the user's collate returns them, or a list where that is still to run;
+            None for none.
+        sources: what the synthetic samples are made from, in slot order and in the same form; None for none.
+        collated: whether ``real`` went through the user's collate.
+    """
+
+    slots: Slots
+    draw: int
+    real: Any
+    sources: Any
+    collated: bool
+
+    def pin_memory(self) -> "HostBatch":
+        """Called by the DataLoader with ``pin_memory=True``."""
+        self.real, self.sources = (tree_map_only(Tensor, Tensor.pin_memory, part) for part in (self.real, self.sources))
+        return self
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError(_UNFILLED)
+
+    __iter__ = __getitem__ = __len__ = to = _refuse
+
+
+class HostCollate:
+    """Collates in a worker what can be collated there.
+
+    Real rows go through ``default_collate`` at once. Any other ``collate_fn`` must see the whole batch, so it runs here
+    only if no slot is synthetic; else the samples travel as a list, and the device half runs it.
+
+    Args:
+        collate_fn: the one the user's DataLoader has.
+    """
+
+    def __init__(self, collate_fn: Callable[[list[Any]], Any] = default_collate) -> None:
+        self.collate_fn = collate_fn
+
+    def __call__(self, items: Sequence[tuple[Slot, Any]]) -> HostBatch:
+        if not all(isinstance(item, tuple) and isinstance(item[0], Slot) for item in items):
+            raise TypeError(
+                f"HostCollate: expected the slots of a plan, found samples of type {type(items[0]).__name__}: the "
+                "loader has another sampler; "
+                "write DataLoader(mixed, sampler=mixed.sampler, collate_fn=HostCollate(), ...)"
+            )
+        slots = _as_arrays([slot for slot, _ in items])
+        real = [sample for slot, sample in items if not slot.synthetic]
+        sources = [sample for slot, sample in items if slot.synthetic and slot.row >= 0]
+        collate = self.collate_fn if self.collate_fn is default_collate or not slots.synthetic.any() else None
+        return HostBatch(slots, items[0][0].draw, _run(collate, real), _run(collate, sources), collate is not None)
+
+
+def _run(collate: Callable[[list[Any]], Any] | None, samples: list[Any]) -> Any:
+    if not samples:
+        return None
+    return samples if collate is None else collate(samples)
+
+
+def _as_arrays(slots: list[Slot]) -> Slots:
+    row, label, key, synthetic, _ = zip(*slots, strict=True)
+    return Slots(np.array(row), np.array(label), np.array(key), np.array(synthetic))

@@ -1,0 +1,223 @@
+"""The one seam between a mix and whatever makes its synthetic samples."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from onthefly.data.batches import as_collated, unbatch
+from onthefly.data.spec import Field, Spec
+from onthefly.generators.noise import philox
+from onthefly.mixing.classes import Classes
+from onthefly.mixing.keys import Purpose
+
+PerSample = Callable[[Any, Tensor], Any]
+
+_SLACK = 1e-4  # how far a value may leave the declared range by rounding
+
+
+class FrozenGenerator(ABC):
+    """A generator in eval mode and without gradient, which makes any sample again from its class and key.
+
+    To write one, set ``spec`` and define ``sample``. What the loader delivers is what ``dataset[i]`` yields, batched:
+    by default the sample and its label; ``map`` makes it anything else.
+
+    Attributes:
+        spec: what one sample is, and the classes.
+        wants_source: whether samples are made from real ones.
+        card: what is known about a checkpoint; None for a generator that has none.
+
+    >>> class Grey(FrozenGenerator):
+    ...     spec = Spec.image((1, 8, 8), classes=2)
+    ...     def sample(self, labels, keys, sources=None):
+    ...         return (keys % 256 / 256).float()[:, None, None, None].expand(-1, 1, 8, 8)
+    >>> images, labels = Grey().batch(torch.tensor([0, 1]), torch.tensor([7, 8]))
+    >>> images.shape, labels.tolist()
+    (torch.Size([2, 1, 8, 8]), [0, 1])
+    """
+
+    spec: Spec
+    wants_source: bool = False
+    card: Mapping[str, Any] | None = None
+
+    @abstractmethod
+    def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
+        """Make samples, each a function of its own label, key and source, whatever stands beside it.
+
+        Args:
+            labels: ``int64[N]``, classes of this generator, on its device.
+            keys: ``int64[N]``, non-negative, on its device.
+            sources: for a generator that wants them: one real sample for each, batched as the loader collates real
+                ones.
+
+        Returns:
+            A tensor ``[N, ...]``, which is delivered with its labels; or N of what ``dataset[i]`` yields, batched.
+        """
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move to a device; returns itself."""
+        return self
+
+    @property
+    def classes(self) -> Classes:
+        """The classes it can make."""
+        return self.spec.classes
+
+    @property
+    def makes(self) -> NDArray[np.bool_]:
+        """Which of its classes it can make: ``bool[C]``."""
+        return np.ones(self.classes.count, np.bool_)
+
+    def batch(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
+        """What ``default_collate`` would make of N samples of the dataset: ``[samples, labels]`` unless ``sample`` says
+        otherwise.
+
+        Raises:
+            ValueError: if the samples are not as many as asked for, not of the declared shape and dtype, out of range,
+                or not finite.
+        """
+        with torch.no_grad():
+            made = self.sample(labels, keys, sources)
+        if not isinstance(made, Tensor):
+            return as_collated(made)
+        check_samples(made, len(labels), self.spec)
+        return [made, labels]
+
+    def items(self, labels: Tensor, keys: Tensor, sources: Any = None) -> list[Any]:
+        """N samples, each what ``dataset[i]`` yields."""
+        return unbatch(self.batch(labels, keys, sources), len(labels))
+
+    def map(self, fn: PerSample) -> "FrozenGenerator":
+        """A generator whose samples are ``fn(sample, label)``, whatever ``dataset[i]`` yields: a dict, an image and its
+        mask, ...
+
+        Args:
+            fn: deterministic; gets one sample and its label (``int64[]``), both on the device.
+
+        >>> from onthefly.testing import CountingGenerator
+        >>> gen = CountingGenerator((1, 8, 8), classes=2).map(lambda x, y: {"pixel_values": x, "labels": y})
+        >>> sorted(gen.batch(torch.tensor([0]), torch.tensor([1])))
+        ['labels', 'pixel_values']
+        """
+        return MappedGenerator(self, fn)
+
+    def relabel(self, table: Mapping[Any, Any], classes: Any = None) -> "FrozenGenerator":
+        """A generator for other classes, each made of one or several of this one's.
+
+        Args:
+            table: ``{class: class of this generator, or several}``, by number or name. Among several the sample's key
+                chooses.
+            classes: the number or the names of the new classes, where the table's keys don't tell: names alone, or 0,
+                1, 2, ...
+
+        >>> from onthefly.testing import CountingGenerator
+        >>> gen = CountingGenerator((1, 8, 8), classes=("cat", "car", "bus"))
+        >>> gen.relabel({"animal": "cat", "vehicle": ("car", "bus")}).classes
+        classes animal, vehicle
+        """
+        return RelabeledGenerator(self, table, classes)
+
+
+class MappedGenerator(FrozenGenerator):
+    """A generator whose every sample goes through a function; made by ``FrozenGenerator.map``."""
+
+    def __init__(self, inner: FrozenGenerator, fn: PerSample) -> None:
+        self.inner, self.fn = inner, fn
+        self.spec, self.wants_source, self.card = inner.spec, inner.wants_source, inner.card
+
+    def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
+        return default_collate(self.items(labels, keys, sources))
+
+    def batch(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
+        return self.sample(labels, keys, sources)
+
+    @property
+    def makes(self) -> NDArray[np.bool_]:
+        return self.inner.makes
+
+    def items(self, labels: Tensor, keys: Tensor, sources: Any = None) -> list[Any]:
+        with torch.no_grad():
+            made = self.inner.sample(labels, keys, sources)
+            if isinstance(made, Tensor):
+                check_samples(made, len(labels), self.inner.spec)
+            return [self.fn(sample, label) for sample, label in zip(unbatch(made, len(labels)), labels, strict=True)]
+
+    def map(self, fn: PerSample) -> FrozenGenerator:
+        return MappedGenerator(self.inner, lambda sample, label: fn(self.fn(sample, label), label))
+
+    def relabel(self, table: Mapping[Any, Any], classes: Any = None) -> FrozenGenerator:
+        return MappedGenerator(self.inner.relabel(table, classes), self.fn)
+
+    def to(self, device: torch.device | str) -> Self:
+        self.inner.to(device)
+        return self
+
+
+class RelabeledGenerator(FrozenGenerator):
+    """A generator under other classes; made by ``FrozenGenerator.relabel``."""
+
+    def __init__(self, inner: FrozenGenerator, table: Mapping[Any, Any], classes: Any = None) -> None:
+        self.inner, self.wants_source, self.card = inner, inner.wants_source, inner.card
+        self.spec = Spec(inner.spec.fields, Classes.of(_new_classes(table) if classes is None else classes))
+        self._options = _options(table, self.spec.classes, inner.classes)
+        self._several = (self._options >= 0).sum(dim=1)
+
+    @property
+    def makes(self) -> NDArray[np.bool_]:
+        return np.asarray(self._several.cpu() > 0)
+
+    def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
+        choice = philox(keys, 1, stream=Purpose.RELABEL)[:, 0] % self._several[labels].clamp(min=1)
+        return self.inner.sample(self._options[labels, choice], keys, sources)
+
+    def to(self, device: torch.device | str) -> Self:
+        self.inner.to(device)
+        self._options, self._several = self._options.to(device), self._several.to(device)
+        return self
+
+
+def check_samples(samples: Tensor, count: int, spec: Spec) -> None:
+    """Refuse samples that are not what their generator declares: their number, shape, dtype, range, and that they are
+    finite."""
+    field = next(iter(spec.fields.values()))
+    found = Field(tuple(samples.shape[1:]), str(samples.dtype).removeprefix("torch."))
+    if len(samples) != count or (found.shape, found.dtype) != (field.shape, field.dtype):
+        raise ValueError(
+            f"generator: expected {count} samples of {field}, found {len(samples)} of {found}; correct its spec or "
+            "sample()"
+        )
+    if not samples.numel() or not samples.is_floating_point():
+        return
+    least, most = torch.stack(samples.aminmax()).tolist()
+    low, high = field.range or (-math.inf, math.inf)
+    if not (low - _SLACK <= least and most <= high + _SLACK and math.isfinite(most - least)):
+        raise ValueError(
+            f"generator: expected finite values of {field}, found values from {least:g} to {most:g}; "
+            "declare the range it yields (value_range=), or train it again"
+        )
+
+
+def _new_classes(table: Mapping[Any, Any]) -> Any:
+    """The classes that a table's keys are: names, or the numbers up to the largest."""
+    if all(isinstance(key, str) for key in table):
+        return tuple(table)
+    if all(isinstance(key, Integral) for key in table):
+        return int(max(table)) + 1
+    raise ValueError(f"relabel: expected a table of names or of numbers, found {list(table)}; or pass classes=")
+
+
+def _options(table: Mapping[Any, Any], classes: Classes, inner: Classes) -> Tensor:
+    """``int64[C, most]``: the inner classes that each class may be made of, then -1."""
+    rows: list[list[int]] = [[] for _ in range(classes.count)]
+    for key, value in table.items():
+        several = value if isinstance(value, (list, tuple, set)) else (value,)
+        rows[classes.number(key, "relabel")] = [inner.number(one, "relabel") for one in several]
+    most = max(1, *map(len, rows))
+    return torch.tensor([row + [-1] * (most - len(row)) for row in rows])

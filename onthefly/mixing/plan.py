@@ -1,0 +1,372 @@
+"""The plan: what every slot of every batch will be, as a function of the epoch alone."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, is_dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onthefly.mixing.balance import NAMED, as_balance
+from onthefly.mixing.classes import Classes
+from onthefly.mixing.counts import BITS, ONE, Quotas
+from onthefly.mixing.keys import Purpose, hash64, runs, sample_key
+from onthefly.mixing.order import shuffled_order, stratified_order
+from onthefly.mixing.rows import cycle_rows
+from onthefly.mixing.schedule import Census, as_schedule
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+_RUN = 1 << 17  # slots worked on at once
+_KNOWN = 3  # epochs whose totals are remembered, beside the first
+_SHOWN = 20  # classes that are named where settings are compared
+
+
+@dataclass(frozen=True, eq=False)
+class Slots:
+    """The slots of an epoch, or of a part of one, in the order they are delivered.
+
+    Attributes:
+        index: ``int64[n]``, the dataset row to load; of a synthetic slot the row it is made from, -1 if from noise
+            alone.
+        label: ``int64[n]``, the class.
+        key: ``int64[n]``, what makes the synthetic sample, 63 bits; -1 for a real slot.
+        synthetic: ``bool[n]``.
+    """
+
+    index: Ints
+    label: Ints
+    key: Ints
+    synthetic: Bools
+
+
+class Totals(NamedTuple):
+    """What each class has had since training began: enough to go on from.
+
+    Attributes:
+        slots: ``int64[C]``, slots so far.
+        synthetic: ``int64[C]``, synthetic slots so far.
+        due: ``int64[C]``, what the ratio has earned towards the next synthetic slot, in units of 2**-32.
+    """
+
+    slots: Ints
+    synthetic: Ints
+    due: Ints
+
+
+class _Run(NamedTuple):
+    """The slots of a few classes, sorted by class and, within each, in the order delivered.
+
+    Attributes:
+        classes: ``int64[c]``, the classes.
+        begin: ``int64[c]``, where each begins.
+        counts: ``int64[c]``, how many slots each has, at least 1.
+        label: ``int64[n]``, the class of each slot.
+        place: ``int64[n]``, where in the epoch it is delivered.
+    """
+
+    classes: Ints
+    begin: Ints
+    counts: Ints
+    label: Ints
+    place: Ints
+
+
+class MixPlan:
+    """What every slot of every batch will be: a pure function of the epoch.
+
+    For every class the synthetic slots follow the ratio exactly (never off by a whole sample, at any point of
+    training), the class counts follow the balance (within 1 over an epoch, and in every batch unless the balance is
+    natural), and the real rows of a class are used equally often.
+
+    Args:
+        labels: ``int[N]``, the class of every real sample, from 0.
+        batch_size: slots in a batch.
+        balance: "natural", "uniform", ``{class: share}``, ``Power(a)`` or ``EffectiveNumber(beta)``.
+        ratio: the synthetic share: a number, ``{class: number or schedule}`` or a schedule.
+        epochs: the length of training, needed by a ratio that changes.
+        seed: any integer; equal seeds give equal plans.
+        drop_last: leave out the ragged last batch.
+        classes: the number of classes, or their names; by default one more than the largest label.
+        sources: whether synthetic samples are made from real ones, so that each is given a row of its class.
+
+    Attributes:
+        length: slots in an epoch: N, or with ``drop_last`` those of its whole batches.
+        steps: batches in an epoch.
+
+    Raises:
+        ValueError: naming the argument, what was expected, what was found and what to type.
+
+    >>> plan = MixPlan([0] * 90 + [1] * 10, batch_size=20, balance="uniform", ratio={1: 0.8})
+    >>> slots = plan.epoch(0)
+    >>> np.bincount(slots.label), np.bincount(slots.label[slots.synthetic], minlength=2)
+    (array([50, 50]), array([ 0, 40]))
+    """
+
+    def __init__(
+        self,
+        labels: ArrayLike,
+        *,
+        batch_size: int,
+        balance: Any,
+        ratio: Any,
+        epochs: int | None = None,
+        seed: int = 0,
+        drop_last: bool = False,
+        classes: Any = None,
+        sources: bool = False,
+    ) -> None:
+        self.labels = _as_labels(labels)
+        self.classes = Classes.of(int(self.labels.max()) + 1 if classes is None else classes)
+        self.balance, self.schedule = as_balance(balance, self.classes), as_schedule(ratio)
+        self.batch_size = _at_least_one(batch_size, "batch_size")
+        self.epochs = None if epochs is None else _at_least_one(epochs, "epochs")
+        self.seed, self.drop_last, self.sources = int(seed), bool(drop_last), bool(sources)
+        _check_labels(self.labels, self.classes)
+        self.length = len(self.labels) - (len(self.labels) % self.batch_size if drop_last else 0)
+        self.steps = -(-self.length // self.batch_size)
+        self._check_length()
+        self.natural = self.balance == NAMED["natural"]
+
+        real = np.bincount(self.labels, minlength=self.classes.count)
+        self._each = np.arange(self.classes.count)
+        self._quotas = Quotas(
+            self.balance.weights(real), batch_size=self.batch_size, length=self.length, seed=self.seed
+        )
+        self.census = Census(self.classes, real, self._quotas.slots)
+        self._rows = np.argsort(self.labels, kind="stable")
+        self._first_row = np.cumsum(real) - real
+        self._sample_seed = hash64(self.seed, Purpose.SAMPLE, self._each)
+        self._fixed_ratio = None if self.schedule.changes else _fixed(self.ratio(0.0), self.schedule)
+        self._totals = {0: self._totals_at_first()}
+        self._latest: tuple[int, Slots] | None = None
+        self._check_empty_classes()
+
+    @property
+    def shares(self) -> Floats:
+        """The share of each class in the delivered stream: ``float64[C]``, sums to 1."""
+        return self.census.slots / self.length
+
+    @property
+    def weights(self) -> Floats:
+        """The natural share of each class over its delivered one, 0 where none is delivered: ``float64[C]``."""
+        natural = self.census.real / len(self.labels)
+        return np.divide(natural, self.shares, out=np.zeros_like(natural), where=self.shares > 0)
+
+    def settings(self) -> dict[str, str | int | None]:
+        """What two plans must share to be the same, as plain values that can be compared and shown."""
+        return {
+            "samples": len(self.labels),
+            "labels": self._fingerprint,
+            "classes": repr(self.classes) if self.classes.count <= _SHOWN else self.classes.count,
+            "batch_size": self.batch_size,
+            "balance": repr(self.balance),
+            "ratio": repr(self.schedule) if is_dataclass(self.schedule) else type(self.schedule).__name__,
+            "epochs": self.epochs,
+            "seed": self.seed,
+            "drop_last": int(self.drop_last),
+            "sources": int(self.sources),
+        }
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return hashlib.sha256(self.labels.tobytes()).hexdigest()[:16]
+
+    def epoch(self, epoch: int) -> Slots:
+        """All slots of an epoch: the same ones whenever it is asked for.
+
+        Args:
+            epoch: from 0, and below ``epochs`` where that is given.
+
+        Returns:
+            ``Slots`` of ``length`` rows.
+        """
+        if self._latest is None or self._latest[0] != epoch:
+            self._check_epoch(epoch)
+            self._latest = epoch, self._slots(epoch)
+        return self._latest[1]
+
+    def ratio(self, progress: float) -> Floats:
+        """The ratio of every class at one moment of training, from 0 to 1: ``float64[C]``."""
+        return self.schedule(np.full(self.classes.count, progress), self._each, self.census)
+
+    def totals(self, epoch: int) -> Totals:
+        """What each class has had before an epoch begins.
+
+        Where the ratio changes, the epochs before it are gone through, from the latest one whose totals are known.
+        """
+        known = max(one for one in self._totals if one <= epoch)
+        totals = self._totals[known]
+        for earlier in range(known, epoch):
+            totals = self._totals_after(earlier, totals)
+        self.resume(epoch, totals)
+        return totals
+
+    def resume(self, epoch: int, totals: Totals) -> None:
+        """Take the totals at the start of an epoch as known, from a saved state."""
+        others = [known for known in self._totals if known not in (0, epoch)]
+        self._totals = {known: self._totals[known] for known in (0, *others[-_KNOWN:])} | {epoch: totals}
+
+    def _slots(self, epoch: int) -> Slots:
+        before, order = self.totals(epoch), self._order(epoch)
+        slots = Slots(np.full(self.length, -1), order, np.full(self.length, -1), np.zeros(self.length, np.bool_))
+        for run in self._by_class(order):
+            made, synthetic = self._quota(run, self._ratio(epoch, run), before.due)
+            fake, label = run.place[synthetic], run.label[synthetic]
+            slots.synthetic[fake] = True
+            slots.key[fake] = sample_key(self._sample_seed[label], before.synthetic[label] + made[synthetic])
+            slots.index[run.place[~synthetic]] = self._real_rows(run, synthetic, before)
+            if self.sources:
+                slots.index[fake] = self._source_rows(label, slots.key[fake])
+        return slots
+
+    def _by_class(self, order: Ints) -> Iterator[_Run]:
+        """The slots of an epoch, a few whole classes at a time, so that work on them stays in the cache."""
+        place = _stable_argsort(order, self.classes.count)
+        count = np.bincount(order, minlength=self.classes.count)
+        classes, count = np.flatnonzero(count), count[count > 0]
+        ends = np.cumsum(count)
+        for some, slots in runs(ends, _RUN):
+            label = np.repeat(classes[some], count[some])
+            yield _Run(classes[some], (ends - count)[some] - slots.start, count[some], label, place[slots])
+
+    def _order(self, epoch: int) -> Ints:
+        counts = self._quotas.counts(epoch)
+        if self.natural:
+            return shuffled_order(counts, seed=self.seed, epoch=epoch)
+        return stratified_order(counts, batch_size=self.batch_size, seed=self.seed, epoch=epoch)
+
+    def _ratio(self, epoch: int, run: _Run) -> Ints:
+        """The ratio of each slot in fixed point."""
+        if self._fixed_ratio is not None:
+            return self._fixed_ratio[run.label]
+        progress = (epoch + (run.place + 0.5) / self.length) / (self.epochs or 1)
+        return _fixed(self.schedule(progress, run.label, self.census), self.schedule)
+
+    def _quota(self, run: _Run, ratio: Ints, due: Ints) -> tuple[Ints, Bools]:
+        """Which slots are synthetic: those at which the ratios of the class, summed up, pass a whole number.
+
+        Returns:
+            ``int64[n]``, how many of its class before each slot in this epoch are synthetic, and ``bool[n]``, whether
+            it is itself.
+        """
+        earned = np.cumsum(ratio) - ratio
+        earned += np.repeat(due[run.classes] - earned[run.begin], run.counts)
+        made = earned >> BITS
+        return made, (earned + ratio) >> BITS > made
+
+    def _real_rows(self, run: _Run, synthetic: Bools, before: Totals) -> Ints:
+        count = run.counts - np.add.reduceat(synthetic, run.begin, dtype=np.int64)
+        real = self.census.real[run.classes]
+        missing = run.classes[(real == 0) & (count > 0)]
+        if len(missing):
+            raise self._no_real_sample(missing)
+        rows: Ints = cycle_rows(
+            run.classes, real, (before.slots - before.synthetic)[run.classes], count, seed=self.seed
+        )
+        return np.asarray(self._rows[self._first_row[run.label[~synthetic]] + rows])
+
+    def _source_rows(self, label: Ints, key: Ints) -> Ints:
+        """A row of its class for each synthetic sample: a function of its key, or the same key would give another
+        sample."""
+        rows = hash64(self.seed, Purpose.SOURCE, key) % self.census.real[label].astype(np.uint64)
+        return np.asarray(self._rows[self._first_row[label] + rows.astype(np.int64)])
+
+    def _totals_at_first(self) -> Totals:
+        none = np.zeros(self.classes.count, np.int64)
+        phase = (hash64(self.seed, Purpose.PHASE, self._each) >> np.uint64(64 - BITS)).astype(np.int64)
+        return Totals(none, none, phase)
+
+    def _totals_after(self, epoch: int, before: Totals) -> Totals:
+        if self._fixed_ratio is not None:
+            slots = self._quotas.counts(epoch).epoch
+            due = before.due + slots * self._fixed_ratio
+        else:
+            slots, due = np.zeros_like(before.slots), before.due.copy()
+            for run in self._by_class(self._order(epoch)):
+                slots[run.classes] = run.counts
+                due[run.classes] += np.add.reduceat(self._ratio(epoch, run), run.begin)
+        return Totals(before.slots + slots, before.synthetic + (due >> BITS), due & (ONE - 1))
+
+    def _check_epoch(self, epoch: int) -> None:
+        if epoch < 0 or (self.epochs is not None and epoch >= self.epochs):
+            last = "" if self.epochs is None else f" to {self.epochs - 1}"
+            raise ValueError(
+                f"MixPlan: expected an epoch from 0{last}, found {epoch}; epochs= is the length of training"
+            )
+
+    def _check_length(self) -> None:
+        if self.length == 0:
+            raise ValueError(
+                f"MixPlan: {len(self.labels)} samples don't fill one batch of {self.batch_size}; make batch_size "
+                "smaller or drop_last=False"
+            )
+        if self.schedule.changes and self.epochs is None:
+            raise ValueError(f"ratio: {self.schedule} changes over training, whose length is unknown; pass epochs=")
+
+    def _check_empty_classes(self) -> None:
+        """A class without real samples needs ratio 1: looked at over training here, and at every slot when an epoch is
+        made."""
+        empty = np.flatnonzero((self.census.real == 0) & (self.census.slots > 0))
+        if self.sources and len(empty):
+            raise ValueError(
+                f"labels: the generator makes samples from real ones, and there is none of {self.classes.listed(empty)}"
+            )
+        for progress in np.linspace(0, 1, 101) if len(empty) else ():
+            missing = empty[self.ratio(progress)[empty] < 1]
+            if len(missing):
+                raise self._no_real_sample(missing)
+
+    def _no_real_sample(self, missing: Ints) -> ValueError:
+        name = self.classes.name(int(missing[0]))
+        return ValueError(
+            f"labels: no real sample of {self.classes.listed(missing)}, so the ratio must be 1 there; "
+            f"pass ratio={{{name!r}: 1.0, ...}}, or balance={{...}} without it"
+        )
+
+
+def _stable_argsort(label: Ints, classes: int) -> Ints:
+    """As ``argsort(kind="stable")``, 16 bits at a time: numpy sorts those by radix, several times faster."""
+    place = np.argsort(label.astype(np.uint16), kind="stable")
+    if classes > 1 << 16:
+        place = place[np.argsort((label >> 16).astype(np.uint16)[place], kind="stable")]
+    return place
+
+
+def _fixed(ratio: Floats, schedule: Any) -> Ints:
+    wrong = ~((ratio >= 0) & (ratio <= 1))
+    if wrong.any():
+        raise ValueError(f"ratio: expected shares from 0 to 1, found {ratio[wrong][0]} from {schedule}")
+    return np.rint(ratio * ONE).astype(np.int64)
+
+
+def _as_labels(labels: ArrayLike) -> Ints:
+    array = np.asarray(labels)
+    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
+        raise ValueError(
+            f"labels: expected one whole number for each sample, found an array of {array.dtype} and shape "
+            f"{array.shape}"
+        )
+    if not array.size:
+        raise ValueError("labels: expected at least one sample, found an empty dataset")
+    return array.astype(np.int64)
+
+
+def _check_labels(labels: Ints, classes: Classes) -> None:
+    for bad, what in ((labels < 0, "negative"), (labels >= classes.count, f"beyond the {classes.count} classes")):
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise ValueError(
+                f"labels: expected classes from 0 to {classes.count - 1}, found {labels[row]} at row {row} ({what}); "
+                f"pass labels= with the class of every row"
+            )
+
+
+def _at_least_one(number: int, name: str) -> int:
+    if int(number) != number or number < 1:
+        raise ValueError(f"{name}: expected a whole number of 1 or more, found {number!r}")
+    return int(number)

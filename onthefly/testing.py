@@ -1,0 +1,75 @@
+"""Generators for tests, yours too: one that counts what it is asked, one that goes wrong on purpose."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from onthefly.data.spec import Spec
+from onthefly.generators.base import FrozenGenerator
+from onthefly.generators.noise import philox
+
+Fault = Literal["raise", "nan", "range", "shape", "count"]
+
+
+class CountingGenerator(FrozenGenerator):
+    """Makes images of noise at no cost, and counts what it was asked for.
+
+    An image's first pixel holds its class over the number of classes, so that a test can read it back.
+
+    Args:
+        shape: ``(C, H, W)``.
+        classes: how many, or their names.
+
+    Attributes:
+        calls: how often ``sample`` was called.
+        samples: how many samples it made.
+        keys: all keys it was asked for, in order.
+
+    >>> gen = CountingGenerator((1, 4, 4), classes=2)
+    >>> images = gen.sample(torch.tensor([0, 1]), torch.tensor([7, 8]))
+    >>> gen.calls, gen.samples, images[:, 0, 0, 0].tolist()
+    (1, 2, [0.0, 0.5])
+    """
+
+    def __init__(self, shape: tuple[int, int, int], classes: Any) -> None:
+        self.spec = Spec.image(shape, classes)
+        self.calls = self.samples = 0
+        self.keys: list[int] = []
+
+    def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Tensor:
+        self.calls, self.samples = self.calls + 1, self.samples + len(keys)
+        self.keys += keys.tolist()
+        shape = self.spec.fields["image"].shape
+        images = (philox(keys, torch.Size(shape).numel()) / 2**32).float().clamp(max=1).reshape(-1, *shape)
+        images[:, 0, 0, 0] = labels / self.classes.count
+        return images
+
+
+class FaultyGenerator(FrozenGenerator):
+    """Passes on what another generator makes, except that one call goes wrong.
+
+    Args:
+        inner: the generator that works.
+        fault: "raise" an error, or yield "nan" values, values out of "range", another "shape", or a smaller "count".
+        call: which call goes wrong, from 0; None for every call.
+    """
+
+    def __init__(self, inner: FrozenGenerator, fault: Fault, call: int | None = 0) -> None:
+        self.inner, self.fault, self.call, self.calls = inner, fault, call, 0
+        self.spec, self.wants_source, self.card = inner.spec, inner.wants_source, inner.card
+
+    def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
+        made = self.inner.sample(labels, keys, sources)
+        self.calls += 1
+        if self.call not in (None, self.calls - 1):
+            return made
+        if self.fault == "raise":
+            raise RuntimeError("FaultyGenerator: raised on purpose")
+        wrong = {
+            "nan": lambda: made * torch.nan,
+            "range": lambda: made + 2,
+            "shape": lambda: made[..., 1:],
+            "count": lambda: made[1:],
+        }
+        return wrong[self.fault]()

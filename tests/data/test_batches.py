@@ -1,0 +1,94 @@
+"""Batches taken apart and put together."""
+
+from collections import namedtuple
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torch.utils.data import default_collate
+
+from onthefly.data.batches import as_collated, like, merge, select, size_of, to_device, unbatch
+
+Point = namedtuple("Point", "x y")
+CPU = torch.device("cpu")
+
+
+def sample(number: int) -> Any:
+    return {"image": torch.full((2, 2), float(number)), "rest": (number, str(number), Point(number, [number / 2]))}
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=9))
+def test_merging_is_collating_the_mixed_list(fakes: list[bool]) -> None:
+    samples = [sample(number) for number in range(len(fakes))]
+    parts = [
+        default_collate(some) if some else None
+        for some in (
+            [one for one, fake in zip(samples, fakes, strict=True) if fake is wanted] for wanted in (False, True)
+        )
+    ]
+    merged = merge(parts[0], parts[1], torch.tensor(fakes))
+    assert repr(merged) == repr(default_collate(samples))
+
+
+@given(st.integers(1, 5))
+def test_unbatching_undoes_collating(size: int) -> None:
+    samples = [sample(number) for number in range(size)]
+    assert repr(default_collate(unbatch(default_collate(samples), size))) == repr(default_collate(samples))
+
+
+def test_selecting_rows() -> None:
+    batch = default_collate([sample(number) for number in range(4)])
+    chosen = torch.tensor([True, False, False, True])
+    assert repr(select(batch, chosen)) == repr(default_collate([sample(0), sample(3)]))
+
+
+def test_containers_are_those_of_default_collate() -> None:
+    made = as_collated((torch.zeros(1), Point(1, (2,)), {"a": (3,)}))
+    assert made == [torch.zeros(1), Point(1, [2]), {"a": [3]}]
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "words"),
+    [
+        ([torch.zeros(1, 3)], ("[float32[2]]", "[float32[3]]", "generator.map")),
+        ([torch.zeros(1, 2, dtype=torch.float64)], ("float32[2]", "float64[2]")),
+        ({"x": torch.zeros(1, 2)}, ("[float32[2]]", "{'x': float32[2]}", "generator.map")),
+        ([torch.zeros(1, 2), torch.zeros(1)], ("[float32[2]]", "[float32[2], float32[]]")),
+    ],
+)
+def test_what_cannot_be_merged_is_shown(synthetic: Any, words: tuple[str, ...], refused: Any) -> None:
+    words = tuple(word.strip("[]") if len(words) == 3 and "," not in word else word for word in words)
+    refused(lambda: merge([torch.zeros(1, 2)], synthetic, torch.tensor([False, True])), "expected", "found", *words)
+
+
+def test_a_batch_that_is_there_already_is_not_touched() -> None:
+    batch = {"x": [torch.zeros(2), "a"]}
+    assert to_device(batch, CPU) is batch
+
+
+def test_what_has_a_way_of_its_own_to_move_is_moved_by_it() -> None:
+    class Encoding:
+        def to(self, device: torch.device, non_blocking: bool = False) -> str:
+            return f"on {device}"
+
+    assert to_device([Encoding(), "text"], CPU) == ["on cpu", "text"]
+
+
+def test_a_sample_in_the_types_of_another() -> None:
+    made = [torch.tensor(3), torch.tensor(0.5), torch.ones(2), torch.ones(3, 4, 4), torch.tensor(1), torch.zeros(1)]
+    example = (1, 2.0, np.zeros(2), Image.new("RGB", (4, 4)), True, torch.zeros(1))
+    number, fraction, array, picture, flag, tensor = like(made, example)
+    assert (number, fraction, flag) == (3, 0.5, True)
+    assert type(number) is int
+    assert type(array) is np.ndarray
+    assert picture.getpixel((0, 0)) == (255, 255, 255)
+    assert torch.is_tensor(tensor)
+
+
+@pytest.mark.parametrize("batch", [torch.zeros(3, 2), [torch.zeros(3), "x"], {"a": {"b": torch.zeros(3, 1)}}])
+def test_the_size_of_a_batch(batch: Any) -> None:
+    assert size_of(batch) == 3

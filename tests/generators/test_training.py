@@ -1,0 +1,118 @@
+"""Training: what it takes, shows and leaves behind."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import TensorDataset
+from torchvision import transforms
+
+from onthefly.generators import save, train
+from onthefly.generators.families import FAMILIES
+
+SMALL = {"width": 4, "latent": 4}
+
+
+def made_of(images: torch.Tensor, **options: Any) -> Any:
+    data = TensorDataset(images, torch.arange(len(images)) % 2)
+    return train("vae", data, **{"steps": 2, "config": SMALL, "progress": False, **options})
+
+
+def bytes_of(generator: Any) -> bytes:
+    return save(generator, Path("one.safetensors")).read_bytes()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_equal_seeds_give_equal_generators_and_draw_nothing(family: str) -> None:
+    data = TensorDataset(torch.rand(10, 1, 8, 8), torch.arange(10) % 2)
+    state = torch.random.get_rng_state()
+    made = [train(family, data, steps=3, config=SMALL, seed=seed, progress=False) for seed in (1, 1, 2)]
+    assert torch.equal(state, torch.random.get_rng_state())
+    files = [bytes_of(one) for one in made]
+    assert files[0] == files[1] != files[2]
+
+
+def test_progress_shows_the_losses(capsys: pytest.CaptureFixture[str]) -> None:
+    made_of(torch.rand(8, 1, 8, 8), progress=True)
+    shown = capsys.readouterr().err
+    assert "training vae: 100%" in shown
+    assert "error=" in shown
+    assert "nats=" in shown
+
+
+def test_a_preview_is_drawn_while_it_trains() -> None:
+    made_of(torch.rand(8, 3, 8, 8), preview="sheet.png")
+    with Image.open("sheet.png") as sheet:
+        assert sheet.width > 10 * 56
+        assert sheet.height > 2 * 56
+
+
+def test_an_interrupt_keeps_what_was_learnt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer: Any = FAMILIES["vae"].trainer
+    step, calls = trainer.step, []
+
+    def interrupted(self: Any, *batch: Any) -> Any:
+        calls.append(batch)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return step(self, *batch)
+
+    monkeypatch.setattr(trainer, "step", interrupted)
+    made = made_of(torch.rand(8, 1, 8, 8), steps=50)
+    assert made.card["training"]["steps"] == 2
+    assert "interrupted after 2 steps" in capsys.readouterr().out
+
+
+def test_normalised_images_are_undone() -> None:
+    images = torch.rand(8, 1, 8, 8)
+    norm = transforms.Normalize((0.5,), (0.25,))
+    plain = made_of(images)
+    assert torch.allclose(
+        made_of(norm(images), normalized=(0.5, 0.25)).sample(torch.tensor([0]), torch.tensor([1])),
+        plain.sample(torch.tensor([0]), torch.tensor([1])),
+        atol=1e-3,
+    )
+
+
+def test_balance_decides_how_often_a_class_is_shown() -> None:
+    data = TensorDataset(torch.rand(20, 1, 8, 8), torch.arange(20) // 18)
+    seen: list[int] = []
+    trainer: Any = FAMILIES["vae"].trainer
+    step = trainer.step
+    trainer.step = lambda self, images, labels: (seen.extend(labels.tolist()), step(self, images, labels))[1]
+    try:
+        train("vae", data, steps=5, batch_size=10, balance="uniform", config=SMALL, progress=False)
+    finally:
+        trainer.step = step
+    assert seen.count(1) == 25
+
+
+def test_the_returned_generator_is_frozen_and_a_copy() -> None:
+    made = made_of(torch.rand(8, 1, 8, 8))
+    assert not made.network.training
+    assert not any(parameter.requires_grad for parameter in made.network.parameters())
+    assert copy.deepcopy(made.network.state_dict()).keys() == made.network.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "words"),
+    [
+        (torch.rand(8, 64), {}, ("float32[C, H, W] in [0, 1]", "[64]", "ToTensor")),
+        (torch.randn(8, 1, 8, 8) * 9, {}, ("[0, 1]", "values from", "normalized=")),
+        (torch.zeros(8, 1, 8, 8, dtype=torch.uint8), {}, ("float32[C, H, W]", "uint8", "ToTensor")),
+        (torch.rand(8, 1, 8, 8), {"config": {"depth": 3}}, ("vae", "latent, width", "depth")),
+        (torch.rand(8, 1, 8, 8), {"labels": [0]}, ("labels", "8 samples")),
+        (torch.rand(0, 1, 8, 8), {}, ("at least one sample", "empty")),
+    ],
+)
+def test_bad_input(images: torch.Tensor, options: dict[str, Any], words: tuple[str, ...], refused: Any) -> None:
+    refused(lambda: made_of(images, **options), "expected", "found", *words)
+
+
+def test_an_unknown_family(refused: Any) -> None:
+    refused(lambda: train("glow", TensorDataset(torch.rand(1, 1, 4, 4))), "gan, vae", "'glow'")

@@ -1,0 +1,76 @@
+"""The laws on a CUDA device, and what is particular to one; `benchmarks/gpu.sh` runs these and all benchmarks."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import onthefly
+from onthefly import augment
+from onthefly.generators import FrozenGenerator
+from tests import laws
+from tests.test_laws import EPOCHS, MIXES, maker
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(params=MIXES)
+def mix(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return {**MIXES[request.param], "device": "cuda"}
+
+
+def test_the_laws_of_the_stream(images: TensorDataset, generator: FrozenGenerator, mix: dict[str, Any]) -> None:
+    make = maker(images, generator, **mix)
+    laws.law_2_exact(make, EPOCHS)
+    laws.law_3_fair(make, EPOCHS)
+    laws.law_5_resume(make, EPOCHS)
+    laws.law_7_sample_is_its_key(make, generator)
+    laws.law_8_usable(make, "cuda")
+    laws.law_9_honest(make, EPOCHS)
+
+
+def test_one_stream_with_workers_and_pinned_memory(images: TensorDataset, generator: FrozenGenerator) -> None:
+    make = maker(images, generator, device="cuda")
+    laws.law_4_one_stream(make, EPOCHS)
+    pinned = onthefly.wrap(
+        DataLoader(images, 8, shuffle=True, num_workers=2, pin_memory=True),
+        generator,
+        epochs=EPOCHS,
+        tag=True,
+        device="cuda",
+    )
+    assert all(one.same(two) for one, two in zip(laws.deliver(pinned), laws.deliver(make()), strict=True))
+
+
+def test_hermetic_with_kornia(images: TensorDataset, generator: FrozenGenerator) -> None:
+    make = maker(images, generator, device="cuda", augment=augment.image((1, 8, 8)))
+    laws.law_6_hermetic(make, generator)
+    laws.law_8_usable(make, "cuda")
+
+
+def test_cuda_is_the_default_and_delivers_what_the_cpu_does(images: TensorDataset, generator: FrozenGenerator) -> None:
+    plain = DataLoader(images, 8, shuffle=True)
+    there = [[part.cpu() for part in batch] for batch in onthefly.wrap(plain, generator)]
+    assert onthefly.wrap(plain, generator).device == torch.device("cuda", torch.cuda.current_device())
+    here = list(onthefly.wrap(plain, generator, device="cpu"))
+    for one, two in zip(there, here, strict=True):
+        assert torch.allclose(one[0], two[0], atol=1e-4)
+        assert torch.equal(one[1], two[1])
+
+
+@pytest.mark.parametrize("setting", ["tf32", "autocast"])
+def test_neither_tf32_nor_autocast_touches_a_sample(
+    images: TensorDataset, generators: dict[str, Any], setting: str
+) -> None:
+    generator = generators["gan"].to("cuda")
+    labels, keys = torch.arange(64, device="cuda") % 4, torch.arange(64, device="cuda")
+    expected = generator.sample(labels, keys)
+    before = torch.backends.cuda.matmul.fp32_precision
+    try:
+        if setting == "tf32":
+            torch.backends.cuda.matmul.fp32_precision = "tf32"
+        with torch.autocast("cuda", enabled=setting == "autocast"):
+            assert torch.equal(generator.sample(labels, keys), expected)
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before

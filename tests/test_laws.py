@@ -1,0 +1,108 @@
+"""Every law, on `MixLoader`, with the GAN, the VAE and the fake generator, on several mixes."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import onthefly
+from onthefly import MixLoader, augment
+from onthefly.generators import FrozenGenerator
+from onthefly.schedule import Cosine, Fill, Linear, Steps
+from tests import laws
+
+EPOCHS = 3
+LOADER = ("batch_size", "drop_last", "num_workers", "prefetch_factor", "persistent_workers", "multiprocessing_context")
+MIXES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "natural": {"balance": "natural", "ratio": 0.3},
+    "all synthetic": {"balance": "uniform", "ratio": 1},
+    "shares": {"balance": {0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4}, "ratio": {1: 0.5, 3: Linear(0, 1)}},
+    "changing": {"balance": "uniform", "ratio": Fill(cap=0.9) * Cosine(1, 0.2, until=0.9)},
+    "stairs": {"balance": onthefly.balance.Power(0.5), "ratio": Steps({0.3: 0.5, 0.6: 1.0})},
+}
+FEW = {name: MIXES[name] for name in ("default", "changing")}
+
+
+@pytest.fixture(params=MIXES)
+def mix(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return MIXES[request.param]
+
+
+def maker(images: TensorDataset, generator: FrozenGenerator | None, **mix: Any) -> laws.Make:
+    def make(**changed: Any) -> MixLoader[Any]:
+        options = {"epochs": EPOCHS, "device": "cpu", "tag": True, **mix}
+        of_loader = {name: changed.pop(name) for name in LOADER if name in changed}
+        plain = DataLoader(images, **{"batch_size": 8, "shuffle": True, **of_loader})
+        return onthefly.wrap(plain, generator, **{**options, **changed})
+
+    return make
+
+
+def test_1_drop_in(plain: DataLoader[Any], generator: FrozenGenerator) -> None:
+    laws.law_1_drop_in(plain, generator)
+
+
+def test_2_exact(images: TensorDataset, generator: FrozenGenerator, mix: dict[str, Any]) -> None:
+    laws.law_2_exact(maker(images, generator, **mix), EPOCHS)
+
+
+def test_3_fair(images: TensorDataset, generator: FrozenGenerator, mix: dict[str, Any]) -> None:
+    laws.law_3_fair(maker(images, generator, **mix), EPOCHS)
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_4_one_stream(images: TensorDataset, generator: FrozenGenerator, name: str) -> None:
+    laws.law_4_one_stream(maker(images, generator, **FEW[name]), EPOCHS)
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_4_one_stream_however_workers_start(images: TensorDataset, generators: dict[str, Any], start: str) -> None:
+    make = maker(images, generators["vae"])
+    found = laws.deliver(make(num_workers=2, multiprocessing_context=start))
+    assert all(one.same(two) for one, two in zip(found, laws.deliver(make()), strict=True))
+
+
+def test_5_resume(images: TensorDataset, generator: FrozenGenerator, mix: dict[str, Any]) -> None:
+    laws.law_5_resume(maker(images, generator, **mix), EPOCHS)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"seed": 1}, {"epochs": 9}, {"ratio": 0.25}, {"balance": "natural"}, {"batch_size": 4}, {"drop_last": True}],
+)
+def test_5_refuses_other_states(images: TensorDataset, generators: dict[str, Any], changed: dict[str, Any]) -> None:
+    laws.refuses_other_states(maker(images, generators["fake"], ratio=0.5), **changed)
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_6_hermetic(images: TensorDataset, generator: FrozenGenerator, augmented: bool) -> None:
+    pipeline = augment.image((1, 8, 8)) if augmented else None
+    laws.law_6_hermetic(maker(images, generator, augment=pipeline), generator)
+
+
+def test_7_a_sample_is_its_key(images: TensorDataset, generator: FrozenGenerator, mix: dict[str, Any]) -> None:
+    laws.law_7_sample_is_its_key(maker(images, generator, **mix), generator)
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_8_usable(images: TensorDataset, generator: FrozenGenerator, augmented: bool) -> None:
+    pipeline = augment.image((1, 8, 8)) if augmented else None
+    laws.law_8_usable(maker(images, generator, augment=pipeline))
+
+
+def test_9_honest(images: TensorDataset, generator: FrozenGenerator, mix: dict[str, Any]) -> None:
+    laws.law_9_honest(maker(images, generator, **mix), EPOCHS)
+
+
+def test_a_state_survives_a_file(images: TensorDataset, generators: dict[str, Any]) -> None:
+    make = maker(images, generators["fake"], **MIXES["changing"])
+    loader = make()
+    next(iter(loader))
+    torch.save(loader.state_dict(), "state.pt")
+    again = make()
+    again.load_state_dict(torch.load("state.pt", weights_only=True))
+    expected, found = laws.deliver(loader), laws.deliver(again)
+    assert len(found) == len(make()) - 1
+    assert len(expected) == len(make())

@@ -1,0 +1,66 @@
+"""The public surface, pinned: a name that goes, or an argument that changes, breaks somebody's script."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import onthefly
+
+NAMES: dict[Any, set[str]] = {
+    onthefly: {
+        "DeviceCollate",
+        "HostCollate",
+        "MixInfo",
+        "MixLoader",
+        "MixPlan",
+        "SyntheticMixDataset",
+        "augment",
+        "balance",
+        "generators",
+        "load",
+        "schedule",
+        "testing",
+        "wrap",
+    },
+    onthefly.augment: {"as_augment", "image"},
+    onthefly.balance: {"Balance", "EffectiveNumber", "Power"},
+    onthefly.generators: {"FrozenGenerator", "contact_sheet", "from_module", "load", "read_card", "save", "train"},
+    onthefly.schedule: {"Cosine", "Fill", "Linear", "Schedule", "Steps"},
+}
+ARGUMENTS = {
+    onthefly.wrap: "loader generator balance ratio epochs seed labels augment normalized device tag",
+    onthefly.MixPlan: "labels batch_size balance ratio epochs seed drop_last classes sources",
+    onthefly.SyntheticMixDataset: "dataset plan",
+    onthefly.DeviceCollate: "generator augment device collate_fn normalized tag weight example",
+    onthefly.load: "path device",
+    onthefly.generators.from_module: "module latent classes value_range call",
+    onthefly.generators.FrozenGenerator.sample: "self labels keys sources",
+    onthefly.MixPlan.epoch: "self epoch",
+}
+
+
+@pytest.mark.parametrize("module", NAMES, ids=lambda module: module.__name__)
+def test_names(module: Any) -> None:
+    assert set(module.__all__) == NAMES[module]
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
+@pytest.mark.parametrize("call", ARGUMENTS, ids=lambda call: call.__qualname__)
+def test_arguments(call: Any) -> None:
+    assert list(inspect.signature(call).parameters) == ARGUMENTS[call].split()
+
+
+@pytest.mark.parametrize("module", NAMES, ids=lambda module: module.__name__)
+def test_everything_public_is_documented(module: Any) -> None:
+    for name in module.__all__:
+        thing = getattr(module, name)
+        assert inspect.getdoc(thing), name
+        for method, value in vars(thing).items() if inspect.isclass(thing) else ():
+            if not method.startswith("_") and callable(value):
+                assert inspect.getdoc(getattr(thing, method)), f"{name}.{method}"
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert Path(onthefly.__path__[0], "py.typed").exists()
