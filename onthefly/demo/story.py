@@ -56,7 +56,7 @@ SETTINGS: dict[Name, Setting] = {
     "digits": Setting(most=48, imbalance=20, owner=500, family="vae", generator_steps=1500, steps=600),
     "mnist": Setting(most=100, imbalance=20, owner=4000, family="vae", generator_steps=2000, steps=600),
     "cifar10": Setting(
-        5000, 100, owner=20_000, family="gan", generator_steps=5000, steps=2000, batch_size=128, flip=0.5
+        5000, 100, owner=20_000, family="gan", generator_steps=4000, steps=1500, batch_size=128, flip=0.5
     ),
 }
 
