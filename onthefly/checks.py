@@ -45,8 +45,8 @@ def check_loader(loader: Any) -> None:
     if isinstance(loader.dataset, IterableDataset):
         raise TypeError(
             "wrap: expected a map-style dataset, with len() and dataset[i], found the IterableDataset "
-            f"{type(loader.dataset).__name__}, whose "
-            "samples can't be planned; give its samples to a list or a map-style dataset"
+            f"{type(loader.dataset).__name__}, whose samples can't be planned; give its samples to a list or a "
+            "map-style dataset"
         )
     dataset: Any = loader.dataset
     if len(dataset) == 0:
@@ -59,15 +59,13 @@ def check_plannable(loader: DataLoader[Any]) -> None:
     if type(loader.batch_sampler) is not BatchSampler:
         raise ValueError(
             f"wrap: the batches of {type(loader.batch_sampler).__name__} would be lost, since the mix plans every "
-            "batch; "
-            "write DataLoader(dataset, batch_size=..., shuffle=True), and say what it is for with balance="
+            "batch; write DataLoader(dataset, batch_size=..., shuffle=True), and say what it is for with balance="
         )
     replaced = isinstance(sampler, RandomSampler) and (sampler.replacement or sampler.num_samples != len(dataset))
     if type(sampler) not in (RandomSampler, SequentialSampler) or replaced:
         raise ValueError(
             f"wrap: the sampler {type(sampler).__name__} would be lost, since the mix plans every batch; write "
-            "shuffle=True instead of it, and "
-            "say what it is for with balance= ('natural', 'uniform', {class: share})"
+            "shuffle=True instead of it, and say what it is for with balance= ('natural', 'uniform', {class: share})"
         )
     if (
         torch.distributed.is_available()
@@ -76,16 +74,14 @@ def check_plannable(loader: DataLoader[Any]) -> None:
     ):
         raise ValueError(
             f"wrap: expected one process, found {torch.distributed.get_world_size()}: a mix is not yet divided among "
-            "them, and each would get "
-            "all of it; train with one process"
+            "them, and each would get all of it; train with one process"
         )
     if not loader.in_order:
         raise ValueError("wrap: expected in_order=True, found False: a planned stream has an order; leave in_order out")
     if isinstance(sampler, SequentialSampler):
         warnings.warn(
             "wrap: this loader isn't shuffled, as loaders of validation data aren't; its samples will be mixed and "
-            "shuffled. If it is training "
-            "data, write shuffle=True",
+            "shuffled. If it is training data, write shuffle=True",
             stacklevel=3,
         )
 
@@ -96,7 +92,6 @@ def check_some_synthetic(plan: MixPlan) -> None:
         return
     warnings.warn(
         f"wrap: no synthetic sample is planned: with {plan.schedule} and {plan.balance} every class has enough real "
-        "ones; "
-        "ask for some with ratio=0.3, or for another balance",
+        "ones; ask for some with ratio=0.3, or for another balance",
         stacklevel=3,
     )

@@ -90,8 +90,7 @@ class DeviceCollate:
         if get_worker_info() is not None:
             raise RuntimeError(
                 "DeviceCollate: expected the main process, found a DataLoader worker, which must not hold a generator; "
-                "write collate_fn=HostCollate() "
-                "in the DataLoader, and batch = device_collate(host_batch) in the loop"
+                "write collate_fn=HostCollate() in the DataLoader, and batch = device_collate(host_batch) in the loop"
             )
         is_synthetic = torch.from_numpy(host.slots.synthetic).to(self.device)
         if self._change is None and not host.slots.synthetic.any():

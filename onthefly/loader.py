@@ -138,8 +138,8 @@ class MixLoader(DataLoader[T]):
         if self.plan is None:
             raise RuntimeError(
                 f"MixLoader.{what}: expected a planned mix, found a loader that delivers its batches as they come "
-                "(natural balance, ratio 0), "
-                "in an order that its own sampler draws; wrap it with a balance or a ratio, or with tag=True"
+                "(natural balance, ratio 0), in an order that its own sampler draws; wrap it with a balance or a "
+                "ratio, or with tag=True"
             )
         return self.plan
 

@@ -83,16 +83,15 @@ def match_samples(
         if synthetic is not None and not _is_unit(synthetic) and _is_unit(real):
             raise ValueError(
                 f"generator: expected images in [0, 1] like the real ones, found values from {synthetic[0]:g} to "
-                f"{synthetic[1]:g}; "
-                "declare the range it yields: from_module(..., value_range=(-1, 1))"
+                f"{synthetic[1]:g}; declare the range it yields: from_module(..., value_range=(-1, 1))"
             )
     if in_unit and real is not None and not _is_unit(real):
         after = (
             f"with {normalized} undone" if normalized else "and their dataset's transform has no lone Normalize to undo"
         )
         raise ValueError(
-            f"dataset: expected images in [0, 1], found values from {real[0]:.3g} to {real[1]:.3g}, {after}; "
-            "pass normalized=(mean, std), what the images were normalised with"
+            f"dataset: expected images in [0, 1], found values from {real[0]:.3g} to {real[1]:.3g}, {after}; pass "
+            "normalized=(mean, std), what the images were normalised with"
         )
     return samples[0]
 
@@ -141,6 +140,6 @@ def _is_unit(bounds: tuple[float, float] | None) -> bool:
 
 def _relabel_hint(ours: Classes, theirs: Classes, problem: str) -> str:
     return (
-        f"generator: it and the dataset {problem}: expected {ours}, found {theirs}; "
-        "say which is which with generator.relabel({dataset class: generator class})"
+        f"generator: it and the dataset {problem}: expected {ours}, found {theirs}; say which is which with "
+        "generator.relabel({dataset class: generator class})"
     )

@@ -87,9 +87,8 @@ def _run_kornia(pipeline: nn.Module, batch: Any) -> Any:
     if not isinstance(batch, (tuple, list)) or len(batch) < len(keys):
         raise ValueError(
             f"augment: expected a batch of at least {len(keys)} parts for data_keys {[key.name for key in keys]}, "
-            "found a "
-            f"{type(batch).__name__}; for a dict batch give AugmentationSequential data_keys=None and name the batch's "
-            "keys as Kornia does"
+            f"found a {type(batch).__name__}; for a dict batch give AugmentationSequential data_keys=None and name the "
+            "batch's keys as Kornia does"
         )
     changed = pipeline(*batch[: len(keys)])
     return (

@@ -53,8 +53,8 @@ def merge(real: Any, synthetic: Any, is_synthetic: Tensor) -> Any:
     others, other_structure = tree_flatten(synthetic, is_leaf=_is_rows)
     if structure != other_structure:
         raise ValueError(
-            f"generator: expected what dataset[i] yields, batched: {_outline(real)}; found {_outline(synthetic)}; "
-            "make it so with generator.map(lambda sample, label: ...)"
+            f"generator: expected what dataset[i] yields, batched: {_outline(real)}; found {_outline(synthetic)}; make "
+            "it so with generator.map(lambda sample, label: ...)"
         )
     return tree_unflatten(
         [_merge_rows(one, other, is_synthetic) for one, other in zip(ones, others, strict=True)], structure
@@ -116,8 +116,8 @@ def _merge_rows(real: Any, synthetic: Any, is_synthetic: Tensor) -> Any:
         return type(real)(next(others) if fake else next(ones) for fake in is_synthetic.tolist())
     if real.shape[1:] != synthetic.shape[1:] or real.dtype != synthetic.dtype:
         raise ValueError(
-            f"generator: expected samples like the real ones, {_outline(real)}, found {_outline(synthetic)}; "
-            "train one for this shape, or change its samples with generator.map(lambda sample, label: ...)"
+            f"generator: expected samples like the real ones, {_outline(real)}, found {_outline(synthetic)}; train one "
+            "for this shape, or change its samples with generator.map(lambda sample, label: ...)"
         )
     merged = real.new_empty((len(is_synthetic), *real.shape[1:]))
     merged[is_synthetic], merged[~is_synthetic] = synthetic, real

@@ -14,8 +14,7 @@ from onthefly.mixing.plan import MixPlan, Slots
 
 _UNFILLED = (
     "HostBatch: expected a batch, found one whose synthetic slots are not filled yet: the loader was rebuilt without "
-    "its device half; "
-    "iterate the loader that wrap() returned, or write: batch = DeviceCollate(generator)(host_batch)"
+    "its device half; iterate the loader that wrap() returned, or write: batch = DeviceCollate(generator)(host_batch)"
 )
 
 
@@ -39,8 +38,7 @@ class SyntheticMixDataset(Dataset[Any]):
         if len(dataset) != len(plan.labels):
             raise ValueError(
                 f"SyntheticMixDataset: expected a plan of the dataset's {len(dataset)} samples, found one of "
-                f"{len(plan.labels)}; "
-                "make the MixPlan from the labels of this dataset"
+                f"{len(plan.labels)}; make the MixPlan from the labels of this dataset"
             )
         self.dataset = dataset
         self._sampler: PlanSampler | None = PlanSampler(plan)
@@ -128,8 +126,8 @@ class HostCollate:
         if not all(isinstance(item, tuple) and isinstance(item[0], Slot) for item in items):
             raise TypeError(
                 f"HostCollate: expected the slots of a plan, found samples of type {type(items[0]).__name__}: the "
-                "loader has another sampler; "
-                "write DataLoader(mixed, sampler=mixed.sampler, collate_fn=HostCollate(), ...)"
+                "loader has another sampler; write DataLoader(mixed, sampler=mixed.sampler, collate_fn=HostCollate(), "
+                "...)"
             )
         slots = _as_arrays([slot for slot, _ in items])
         real = [sample for slot, sample in items if not slot.synthetic]

@@ -62,8 +62,7 @@ def labels_of(dataset: Any, labels: Any = None) -> Labels:
     if found is None:
         raise ValueError(
             f"labels: {type(dataset).__name__} doesn't say the class of its samples; expected targets, labels, or an "
-            "array; "
-            "pass labels=[...] with one class for each row, or labels='scan' to read every sample once"
+            "array; pass labels=[...] with one class for each row, or labels='scan' to read every sample once"
         )
     return _checked(found, names, size)
 
@@ -117,8 +116,7 @@ def _class_names(dataset: Any) -> tuple[str, ...] | None:
         if any(names != first for names in others):
             raise ValueError(
                 "labels: the parts of the ConcatDataset call their classes differently, so equal numbers may mean "
-                "different classes; "
-                "pass labels=[...] with one class for each row"
+                "different classes; pass labels=[...] with one class for each row"
             )
         return first
     if hasattr(dataset, "column_names") and hasattr(dataset, "features"):
@@ -144,8 +142,7 @@ def _label_of(sample: Any, row: int) -> Any:
         return _item(sample[1])
     raise ValueError(
         f"labels: sample {row} is a {type(sample).__name__} without a label; expected (sample, label) or a dict with "
-        "one of "
-        f"{', '.join(_COLUMNS)}; pass labels=[...] with one class for each row"
+        f"one of {', '.join(_COLUMNS)}; pass labels=[...] with one class for each row"
     )
 
 
@@ -160,8 +157,8 @@ def _array(labels: Any) -> NDArray[Any]:
 def _checked(found: NDArray[Any], names: tuple[str, ...] | None, size: int) -> Labels:
     if found.shape != (size,):
         raise ValueError(
-            f"labels: expected one class for each of the {size} samples, found an array of shape {found.shape}; "
-            "for multi-label or detection data pass group ids, labels=[...]"
+            f"labels: expected one class for each of the {size} samples, found an array of shape {found.shape}; for "
+            "multi-label or detection data pass group ids, labels=[...]"
         )
     if found.dtype.kind in "US":
         kinds, values = np.unique(found, return_inverse=True)

@@ -29,8 +29,7 @@ class Normalization:
         if len(self.mean) != len(self.std) or not self.mean or not all(std > 0 for std in self.std):
             raise ValueError(
                 "normalized: expected (mean, std), each with one number for each channel and std above 0, found "
-                f"({self.mean}, {self.std}); "
-                "pass what your transform's Normalize was given"
+                f"({self.mean}, {self.std}); pass what your transform's Normalize was given"
             )
 
     @classmethod

@@ -29,8 +29,8 @@ def verdict(outcome: Outcome) -> str:
     gain = accuracy["mix"] - accuracy["baseline"]
     gap = (accuracy["upper bound"] - accuracy["baseline"]).mean()
     won = (
-        f"better with {(gain > 0).sum()} of {len(gain)} seeds, "
-        f"by {gain.mean():+.3f} on average ({gain.min():+.3f} to {gain.max():+.3f})"
+        f"better with {(gain > 0).sum()} of {len(gain)} seeds, by {gain.mean():+.3f} on average ({gain.min():+.3f} to "
+        f"{gain.max():+.3f})"
     )
     if (gain > 0).all():
         closed = (

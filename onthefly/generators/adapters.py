@@ -79,8 +79,7 @@ def _probe(generator: LatentGenerator, module: nn.Module, count: int) -> Tensor:
     except (TypeError, RuntimeError, IndexError) as error:
         raise ValueError(
             f"from_module: {type(module).__name__} failed on noise [{count}, {', '.join(map(str, generator.latent))}] "
-            f"and labels [{count}]: "
-            f"{error}; pass latent= of its shape, or call=lambda module, noise, labels: ..."
+            f"and labels [{count}]: {error}; pass latent= of its shape, or call=lambda module, noise, labels: ..."
         ) from error
     if not isinstance(made, Tensor) or len(made) != count:
         raise ValueError(
@@ -93,9 +92,8 @@ def _check_keyed(alone: Tensor, among: Tensor, module: nn.Module) -> None:
     if not torch.allclose(alone[0], among[0], atol=1e-5, rtol=0):
         raise ValueError(
             f"from_module: {type(module).__name__} made another sample of the same noise and class beside other "
-            "samples (they differ by "
-            f"up to {(alone[0] - among[0]).abs().max():g}): it draws noise of its own or looks across the batch; "
-            "switch that off with call="
+            f"samples (they differ by up to {(alone[0] - among[0]).abs().max():g}): it draws noise of its own or looks "
+            "across the batch; switch that off with call="
         )
 
 

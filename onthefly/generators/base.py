@@ -199,8 +199,8 @@ def check_samples(samples: Tensor, count: int, spec: Spec) -> None:
     low, high = field.range or (-math.inf, math.inf)
     if not (low - _SLACK <= least and most <= high + _SLACK and math.isfinite(most - least)):
         raise ValueError(
-            f"generator: expected finite values of {field}, found values from {least:g} to {most:g}; "
-            "declare the range it yields (value_range=), or train it again"
+            f"generator: expected finite values of {field}, found values from {least:g} to {most:g}; declare the range "
+            "it yields (value_range=), or train it again"
         )
 
 

@@ -43,8 +43,7 @@ def save(generator: FrozenGenerator, path: str | Path) -> Path:
     if not isinstance(generator, LatentGenerator) or generator.card is None:
         raise ValueError(
             f"save: expected a generator made by train() or load(), found a {type(generator).__name__}, which no card "
-            "can rebuild; "
-            "save its own weights, and wrap them with from_module() again"
+            "can rebuild; save its own weights, and wrap them with from_module() again"
         )
     check_path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.network.state_dict().items()}
@@ -141,9 +140,8 @@ def _refuse_others(path: Path) -> None:
     if kind is not None or path.suffix in {".pkl", ".pickle", ".pt", ".pth", ".pt2", ".ckpt", ".bin"}:
         raise ValueError(
             f"checkpoint {path}: expected safetensors, found {kind or f'a {path.suffix} file'}, which can run code "
-            "when it is opened; load it "
-            "where you trust it, and give the network to from_module(), or save its state_dict with "
-            "safetensors.torch.save_file"
+            "when it is opened; load it where you trust it, and give the network to from_module(), or save its "
+            "state_dict with safetensors.torch.save_file"
         )
 
 

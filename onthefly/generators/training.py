@@ -155,15 +155,14 @@ class _Images:
             )
             raise ValueError(
                 f"train: expected {type(self.dataset).__name__} to yield an image float32[C, H, W] in [0, 1], found "
-                f"{found}; "
-                "give it transform=torchvision.transforms.ToTensor()"
+                f"{found}; give it transform=torchvision.transforms.ToTensor()"
             )
         image: Tensor = self.norm.undo(leaves[place]) if self.norm else leaves[place]
         least, most = torch.stack(image.aminmax()).tolist()
         if not (least >= -_SLACK and most <= 1 + _SLACK):
             raise ValueError(
-                f"train: expected images in [0, 1], found values from {least:g} to {most:g}; "
-                "pass normalized=(mean, std), what your transform's Normalize was given"
+                f"train: expected images in [0, 1], found values from {least:g} to {most:g}; pass normalized=(mean, "
+                "std), what your transform's Normalize was given"
             )
         return image.float().clamp(0, 1)
 

@@ -109,7 +109,7 @@ def as_balance(balance: Any, classes: Classes) -> Balance:
     if isinstance(balance, Mapping):
         return _shares(balance, classes)
     raise ValueError(
-        f"balance: expected 'natural', 'uniform', {{class: share}}, Power(a) or EffectiveNumber(beta), found "
+        "balance: expected 'natural', 'uniform', {class: share}, Power(a) or EffectiveNumber(beta), found "
         f"{balance!r}"
     )
 

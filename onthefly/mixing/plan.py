@@ -324,8 +324,8 @@ class MixPlan:
     def _no_real_sample(self, missing: Ints) -> ValueError:
         name = self.classes.name(int(missing[0]))
         return ValueError(
-            f"labels: no real sample of {self.classes.listed(missing)}, so the ratio must be 1 there; "
-            f"pass ratio={{{name!r}: 1.0, ...}}, or balance={{...}} without it"
+            f"labels: no real sample of {self.classes.listed(missing)}, so the ratio must be 1 there; pass "
+            f"ratio={{{name!r}: 1.0, ...}}, or balance={{...}} without it"
         )
 
 
@@ -362,7 +362,7 @@ def _check_labels(labels: Ints, classes: Classes) -> None:
             row = int(np.flatnonzero(bad)[0])
             raise ValueError(
                 f"labels: expected classes from 0 to {classes.count - 1}, found {labels[row]} at row {row} ({what}); "
-                f"pass labels= with the class of every row"
+                "pass labels= with the class of every row"
             )
 
 
