@@ -32,11 +32,12 @@ def check_loader(loader: Any) -> None:
             f"wrap: expected a torch.utils.data.DataLoader, found a {type(loader).__name__}; write "
             "wrap(DataLoader(dataset, ...), ...)"
         )
-    if type(loader).__iter__ is not DataLoader.__iter__:
-        raise TypeError(
-            f"wrap: {type(loader).__name__} has an iteration of its own, which would be lost; expected a plain "
-            "DataLoader of its dataset"
-        )
+    for method in ("__iter__", "__len__"):
+        if getattr(type(loader), method) is not getattr(DataLoader, method):
+            raise TypeError(
+                f"wrap: {type(loader).__name__} has a {method} of its own, which would be lost; expected a plain "
+                "DataLoader of its dataset"
+            )
     if loader.batch_size is None and loader.batch_sampler is None:
         raise ValueError(
             "wrap: expected a loader that makes batches, found batch_size=None; write DataLoader(dataset, "
@@ -49,18 +50,25 @@ def check_loader(loader: Any) -> None:
             "map-style dataset"
         )
     dataset: Any = loader.dataset
+    if not hasattr(dataset, "__len__"):
+        raise TypeError(
+            f"dataset: expected a map-style dataset, with len() and dataset[i], found a {type(dataset).__name__} "
+            "without __len__; define it"
+        )
     if len(dataset) == 0:
         raise ValueError(f"dataset: expected at least one sample, found an empty {type(dataset).__name__}")
 
 
-def check_plannable(loader: DataLoader[Any]) -> None:
-    """Refuse what a plan would take away without a word; warn of what looks like validation data."""
-    sampler, dataset = loader.sampler, cast(Any, loader.dataset)
-    if type(loader.batch_sampler) is not BatchSampler:
+def as_plannable(loader: DataLoader[Any]) -> BatchSampler:
+    """How a loader makes its batches; refuses what a plan would take away without a word, and warns of what looks like
+    validation data."""
+    batches, dataset = loader.batch_sampler, cast(Any, loader.dataset)
+    if type(batches) is not BatchSampler:
         raise ValueError(
-            f"wrap: the batches of {type(loader.batch_sampler).__name__} would be lost, since the mix plans every "
-            "batch; write DataLoader(dataset, batch_size=..., shuffle=True), and say what it is for with balance="
+            f"wrap: the batches of {type(batches).__name__} would be lost, since the mix plans every batch; write "
+            "DataLoader(dataset, batch_size=..., shuffle=True), and say what it is for with balance="
         )
+    sampler = batches.sampler
     replaced = isinstance(sampler, RandomSampler) and (sampler.replacement or sampler.num_samples != len(dataset))
     if type(sampler) not in (RandomSampler, SequentialSampler) or replaced:
         raise ValueError(
@@ -84,6 +92,7 @@ def check_plannable(loader: DataLoader[Any]) -> None:
             "shuffled. If it is training data, write shuffle=True",
             stacklevel=3,
         )
+    return batches
 
 
 def check_some_synthetic(plan: MixPlan) -> None:

@@ -6,6 +6,8 @@ from typing import Literal
 
 import tyro
 
+_ABOUT = "Mixes fresh samples from frozen generators into every batch of a PyTorch DataLoader."
+
 
 def demo(
     dataset: Literal["digits", "mnist", "cifar10"] = "digits",
@@ -21,17 +23,19 @@ def demo(
         dataset: digits ships with scikit-learn; the others are read from --data.
         scenario: owner: the generator is trained on somebody else's images, and only its checkpoint travels. self: it
             is trained on the classifier's own few images, where a mix often loses to augmentation.
-        data: the folder with mnist or cifar10; by default what the environment variable ONTHEFLY_DATA names.
+        data: the folder that holds mnist or cifar10; by default what the environment variable ONTHEFLY_DATA names.
         family: of the generator; by default what suits the data set.
         out: the folder for the checkpoint and the pictures.
         seeds: of the classifiers.
     """
     from onthefly.demo.report import draw_ratio, next_steps, table, verdict
     from onthefly.demo.story import tell
+    from onthefly.extras import require
 
+    require("matplotlib", extra="report")
     outcome = tell(dataset, scenario, family, data, out, seeds)
-    plot = draw_ratio(outcome, out / f"{dataset}-{scenario}-ratio.png")
-    print(table(outcome), verdict(outcome), next_steps(outcome, plot), sep="\n\n")
+    print(table(outcome), verdict(outcome), sep="\n\n")
+    print("", next_steps(outcome, draw_ratio(outcome, out / f"{dataset}-{scenario}-ratio.png")), sep="\n")
 
 
 def train(
@@ -94,6 +98,12 @@ def train(
 def main() -> None:
     """Run the command line; what the user can mend is told in one line."""
     try:
-        tyro.extras.subcommand_cli_from_dict({"demo": demo, "train": train}, prog="onthefly", description=__doc__)
+        tyro.extras.subcommand_cli_from_dict({"demo": demo, "train": train}, prog="onthefly", description=_ABOUT)
     except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"onthefly: {error}")
+        sys.exit(f"onthefly: {_told(error)}")
+
+
+def _told(error: Exception) -> str:
+    """What went wrong, without the traceback that a DataLoader's worker adds."""
+    lines = str(error).strip().splitlines()
+    return lines[-1] if any("Original Traceback" in line for line in lines) else str(error)

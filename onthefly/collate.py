@@ -1,6 +1,9 @@
 """The half of the mix that runs on the device: fill the synthetic slots, merge with the real rows, augment."""
 
-from collections.abc import Callable, Mapping
+import copy
+from collections import namedtuple
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -9,10 +12,11 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate, get_worker_info
 
 from onthefly.augment.apply import as_augment
-from onthefly.data.batches import default_device, like, merge, size_of, to_device
+from onthefly.data.batches import default_device, like, merge, to_device
 from onthefly.data.dataset import HostBatch
 from onthefly.data.hermetic import hermetic
-from onthefly.data.normalize import Normalization, on_image
+from onthefly.data.nested import change
+from onthefly.data.normalize import Normalization, arrives_normalized, on_image
 from onthefly.generators.base import FrozenGenerator
 from onthefly.mixing.plan import Slots
 
@@ -55,7 +59,8 @@ class DeviceCollate:
         tag: add a ``MixInfo`` to the batch.
         weight: ``float[C]``, the weight of each class in ``MixInfo``; by default 1.
         example: a sample of the dataset. With a ``collate_fn`` of the user's, synthetic samples are handed to it in the
-            types of this one: tensors, numpy arrays, PIL images, numbers.
+            types of this one, tensors, numpy arrays, PIL images, numbers; and normalised if this one is, not if that is
+            left to the ``collate_fn``.
 
     See ``SyntheticMixDataset`` and ``docs/by-hand.md`` for a complete example.
     """
@@ -74,10 +79,11 @@ class DeviceCollate:
     ) -> None:
         self.device = default_device() if device is None else torch.device(device)
         self.generator = None if generator is None else generator.to(self.device)
-        self.augment = augment.to(self.device) if isinstance(augment, nn.Module) else augment
         self.collate_fn, self.tag, self.example = collate_fn, tag, example
         self.normalized = Normalization.of(normalized)
-        self._change = None if augment is None else as_augment(augment)
+        self._change = None if augment is None else as_augment(_moved(augment, self.device), self.normalized)
+        by_collate = example is not None and not arrives_normalized(example, self.normalized)
+        self._of_samples = None if by_collate else self.normalized
         self._weight = None if weight is None else torch.as_tensor(weight, dtype=torch.float32)
 
     def __call__(self, host: HostBatch) -> Any:
@@ -97,7 +103,8 @@ class DeviceCollate:
             batch = to_device(host.real, self.device)
         else:
             with torch.no_grad(), hermetic(host.draw, self.device):
-                batch = self._augmented(self._filled(host, is_synthetic), is_synthetic)
+                batch = self._filled(host, is_synthetic)
+                batch = batch if self._change is None else self._change(batch, is_synthetic)
         return _tagged(batch, self._info(host.slots, is_synthetic)) if self.tag else batch
 
     def finish(self, batch: Any, draw: int) -> Any:
@@ -105,8 +112,7 @@ class DeviceCollate:
         if self._change is None:
             return to_device(batch, self.device)
         with torch.no_grad(), hermetic(draw, self.device):
-            batch = to_device(batch, self.device)
-            return self._augmented(batch, torch.zeros(size_of(batch), dtype=torch.bool, device=self.device))
+            return self._change(to_device(batch, self.device), None)
 
     def _filled(self, host: HostBatch, is_synthetic: Tensor) -> Any:
         if not host.slots.synthetic.any():
@@ -118,26 +124,25 @@ class DeviceCollate:
             )
         chosen = host.slots.synthetic
         labels, keys = (torch.from_numpy(part[chosen]).to(self.device) for part in (host.slots.label, host.slots.key))
-        sources = to_device(host.sources, self.device)
+        sources = self._sources(host)
         if host.collated:
-            made = on_image(self.generator.batch(labels, keys, sources), self._normalize, ndim=4)
-            return merge(to_device(host.real, self.device), to_device(made, self.device), is_synthetic)
-        items = [on_image(item, self._normalize, ndim=3) for item in self.generator.items(labels, keys, sources)]
-        fakes, reals = iter(to_device(items, torch.device("cpu"))), iter(host.real or ())
+            made = _normalized(self.generator.batch(labels, keys, sources), self.normalized, ndim=4)
+            return _merge(to_device(host.real, self.device), to_device(made, self.device), is_synthetic)
+        items = [_normalized(item, self._of_samples, ndim=3) for item in self.generator.items(labels, keys, sources)]
+        fakes, reals = iter(to_device(_own(items), torch.device("cpu"))), iter(host.real or ())
         example = self.example if self.example is not None or not host.real else host.real[0]
         samples = [like(next(fakes), example) if fake else next(reals) for fake in chosen]
         return to_device(self.collate_fn(samples), self.device)
 
-    def _augmented(self, batch: Any, is_synthetic: Tensor) -> Any:
-        if self._change is None:
-            return batch
-        if self.normalized is None:
-            return self._change(batch, is_synthetic)
-        changed = self._change(on_image(batch, self.normalized.undo, ndim=4), is_synthetic)
-        return on_image(changed, self.normalized.apply, ndim=4)
-
-    def _normalize(self, image: Tensor) -> Tensor:
-        return image if self.normalized is None else self.normalized.apply(image)
+    def _sources(self, host: HostBatch) -> Any:
+        """In [0, 1], as the generator yields images."""
+        sources = to_device(host.sources, self.device)
+        normalized = self.normalized if host.collated else self._of_samples
+        if sources is None or normalized is None:
+            return sources
+        if host.collated:
+            return on_image(sources, normalized.undo, ndim=4)
+        return [on_image(source, normalized.undo, ndim=3) for source in sources]
 
     def _info(self, slots: Slots, is_synthetic: Tensor) -> MixInfo:
         label, key, source = (torch.from_numpy(part).to(self.device) for part in (slots.label, slots.key, slots.index))
@@ -145,10 +150,49 @@ class DeviceCollate:
         return MixInfo(is_synthetic, label, key, source, weight.to(self.device))
 
 
+def _normalized(made: Any, normalized: Normalization | None, ndim: int) -> Any:
+    return made if normalized is None else on_image(made, normalized.apply, ndim)
+
+
+def _moved(augment: Any, device: torch.device) -> Any:
+    if isinstance(augment, Mapping):
+        return {side: _moved(one, device) for side, one in augment.items()}
+    return augment.to(device) if isinstance(augment, nn.Module) else augment
+
+
+def _merge(real: Any, synthetic: Any, is_synthetic: Tensor) -> Any:
+    if real is None:
+        return _own(synthetic)
+    try:
+        return merge(real, synthetic, is_synthetic)
+    except ValueError as error:
+        raise ValueError(
+            f"generator: {error}; train one for this shape, or change its samples with generator.map(lambda sample, "
+            "label: ...)"
+        ) from error
+
+
+def _own(made: Any) -> Any:
+    """Copies that the user may write to and learn from: what a generator yields may be a view, or made for inference
+    only."""
+    return change(
+        lambda part: part.clone(memory_format=torch.contiguous_format) if torch.is_tensor(part) else part, made
+    )
+
+
 def _tagged(batch: Any, info: MixInfo) -> Any:
-    """The batch with one element more: the key "mix" in a dict."""
+    """The batch with one element more: the key "mix" in a dict, the field ``mix`` in a named tuple."""
     if isinstance(batch, Mapping):
-        return {**batch, "mix": info}
+        tagged: Any = copy.copy(batch) if isinstance(batch, MutableMapping) else dict(batch)
+        tagged["mix"] = info
+        return tagged
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return _with_mix(type(batch))(*batch, info)
     if isinstance(batch, tuple):
         return (*batch, info)
     return [*batch, info] if isinstance(batch, list) else [batch, info]
+
+
+@cache
+def _with_mix(kind: type) -> type:
+    return namedtuple(kind.__name__, (*kind._fields, "mix"))  # type: ignore[attr-defined]

@@ -1,18 +1,17 @@
 """The loader: a DataLoader whose batches are part real, part synthetic, and otherwise what they were."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import DataLoader
 
 from onthefly.augment.apply import is_kornia
-from onthefly.checks import as_generator, check_loader, check_plannable, check_some_synthetic
+from onthefly.checks import as_generator, as_plannable, check_loader, check_some_synthetic
 from onthefly.collate import DeviceCollate
-from onthefly.data.batches import default_device
+from onthefly.data.batches import default_device, size_of
 from onthefly.data.dataset import HostCollate, SyntheticMixDataset
 from onthefly.data.labels import labels_of
 from onthefly.data.meter import Meter, Stats
@@ -20,7 +19,7 @@ from onthefly.data.normalize import Normalization, find_normalization
 from onthefly.data.position import Position
 from onthefly.data.sampler import PlanSampler
 from onthefly.generators.base import FrozenGenerator
-from onthefly.matching import makeable, match_classes, match_samples
+from onthefly.matching import check_for_kornia, makeable, match_classes, match_samples, read_examples, typical
 from onthefly.mixing.balance import NAMED
 from onthefly.mixing.keys import Purpose, sample_key
 from onthefly.mixing.plan import MixPlan, Totals
@@ -102,13 +101,18 @@ class MixLoader(DataLoader[T]):
         Args:
             epoch: from 0.
         """
-        self._position.set_epoch(epoch)
-        if hasattr(self.sampler, "set_epoch") and not isinstance(self.sampler, PlanSampler):
-            self.sampler.set_epoch(epoch)
+        self._position.go_to(epoch)
+        samplers: tuple[Any, ...] = (self.sampler, self.batch_sampler)
+        for sampler in samplers:
+            if hasattr(sampler, "set_epoch") and sampler is not self._position:
+                sampler.set_epoch(epoch)
 
     def stats(self) -> Stats:
         """What has been delivered since the loader was made, counted where it is handed out."""
         return self.meter.stats()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_iterator": None}  # workers that persist can't be copied; a copy starts its own
 
     def state_dict(self) -> dict[str, Any]:
         """Where training has come to, after the last batch handed out: plain numbers, strings and tensors.
@@ -131,7 +135,7 @@ class MixLoader(DataLoader[T]):
         _check_state(state, plan.settings())
         plan.resume(state["epoch"], Totals(**{name: values.numpy() for name, values in state["totals"].items()}))
         over = state["step"] >= plan.steps
-        self._position.aim(*((state["epoch"] + 1, 0) if over else (state["epoch"], state["step"])))
+        self._position.resume(*((state["epoch"] + 1, 0) if over else (state["epoch"], state["step"])))
 
     def planned(self, what: str) -> MixPlan:
         """The plan, for something that needs one."""
@@ -163,10 +167,12 @@ class MixIterator(Iterator[Any]):
 
     def _begin(self) -> None:
         """Before the first batch: take an epoch that was asked for meanwhile, or stand where this pass was opened."""
-        self._begun = True
         if self._position.asked:
             self._open()
+        if self._mix.plan is not None:
+            self._mix.plan.epoch(self._epoch)  # an epoch that can't be planned is no batch lost
         self._position.aim(self._epoch, self._step)
+        self._begun = True
 
     def __next__(self) -> Any:
         if not self._begun:
@@ -191,8 +197,16 @@ class MixIterator(Iterator[Any]):
             self._loader.meter.count(batch.slots)
             return done
         draw = int(sample_key(self._mix.seed, Purpose.AUGMENT, self._epoch, self._step))
-        self._loader.meter.count_unplanned(batch)
-        return self._mix.collate.finish(batch, draw)
+        done = self._mix.collate.finish(batch, draw)
+        self._loader.meter.count_unplanned(self._size(batch))
+        return done
+
+    def _size(self, batch: Any) -> int:
+        """Rows of the batch just handed out: by arithmetic where the loader makes batches of one size."""
+        size = self._loader.batch_size
+        if size is None or not isinstance(self._loader.sampler, Sized):
+            return size_of(batch)
+        return min(size, len(self._loader.sampler) - (self._step - 1) * size)
 
     def __len__(self) -> int:
         return len(self._base)
@@ -266,35 +280,30 @@ def wrap(
     balance = ("natural" if made is None else "uniform") if balance is None else balance
     where = default_device() if device is None else torch.device(device)
     norm = Normalization.of(normalized) or find_normalization(loader.dataset)
-    fit = partial(
-        match_samples,
-        loader.dataset,
-        collate_fn=loader.collate_fn,
-        normalized=norm,
-        in_unit=is_kornia(augment),
-        device=where,
-    )
-    if balance in ("natural", NAMED["natural"]) and schedule == _NOTHING and not tag:
-        if is_kornia(augment):
-            fit(None)
+    if is_kornia(augment):
+        check_for_kornia(read_examples(loader.dataset, where), loader.collate_fn, norm, augment)
+    if balance in ("natural", NAMED["natural"]) and schedule.is_zero and not tag:
         return _rebuilt(loader, Mix(DeviceCollate(None, augment, where, normalized=norm), seed=seed))
-    check_plannable(loader)
+    batches = as_plannable(loader)
     known = labels_of(loader.dataset, labels)
     if made is not None:
-        made = match_classes(made.to(where), known.classes)
+        made = match_classes(made, known.classes).to(where)
         schedule = makeable(made, schedule)
     plan = MixPlan(
         known.values,
-        batch_size=loader.batch_size or 1,
+        batch_size=batches.batch_size,
         balance=balance,
         ratio=schedule,
         epochs=epochs,
         seed=seed,
-        drop_last=loader.drop_last,
+        drop_last=batches.drop_last,
         classes=known.classes,
         sources=made is not None and made.wants_source,
     )
-    if made is not None and schedule != _NOTHING:
+    examples = read_examples(loader.dataset, where)
+    if made is not None:
+        match_samples(examples, made, known.values, collate_fn=loader.collate_fn, normalized=norm, device=where)
+    if made is not None and not schedule.is_zero:
         check_some_synthetic(plan)
     device_half = DeviceCollate(
         made,
@@ -304,38 +313,47 @@ def wrap(
         normalized=norm,
         tag=tag,
         weight=plan.weights,
-        example=fit(made),
+        example=typical(examples, norm),
     )
     mixed = SyntheticMixDataset(loader.dataset, plan)
     host_half = HostCollate(loader.collate_fn)
-    return _rebuilt(loader, Mix(device_half, plan), dataset=mixed, sampler=mixed.sampler, collate_fn=host_half)
+    batching = {"sampler": mixed.sampler, "batch_size": batches.batch_size, "drop_last": batches.drop_last}
+    return _rebuilt(loader, Mix(device_half, plan), batching, dataset=mixed, collate_fn=host_half)
 
 
 def _as_ratio(ratio: Any, generator: FrozenGenerator | None) -> Schedule:
     schedule = as_schedule(ratio)
     if generator is not None:
         return schedule
-    if schedule not in (_FILL, _NOTHING):
+    if not schedule.is_zero and ratio is not _FILL:
         raise ValueError(
             f"ratio: expected a generator to make synthetic samples, found None with ratio={ratio!r}; pass generator="
         )
     return _NOTHING
 
 
-def _rebuilt(loader: DataLoader[T], mix: Mix, **changes: Any) -> MixLoader[T]:
+def _rebuilt(
+    loader: DataLoader[T], mix: Mix, batching: Mapping[str, Any] | None = None, **changes: Any
+) -> MixLoader[T]:
     """A ``MixLoader`` with the settings of a loader, but for some."""
     kept = {name: getattr(loader, name) for name in _KEPT}
-    if type(loader.batch_sampler) is BatchSampler:
-        kept |= {"batch_size": loader.batch_size, "sampler": loader.sampler, "drop_last": loader.drop_last}
-    else:
-        kept |= {"batch_sampler": loader.batch_sampler}
-    return MixLoader(mix=mix, **kept | changes)
+    if batching is None and loader.batch_size is None:
+        batching = {"batch_sampler": loader.batch_sampler}
+    elif batching is None:
+        batching = {name: getattr(loader, name) for name in ("sampler", "batch_size", "drop_last")}
+    return MixLoader(mix=mix, **kept | changes | dict(batching))
 
 
 def _check_state(state: dict[str, Any], settings: dict[str, Any]) -> None:
     missing = {"epoch", "step", "totals", "settings"} - state.keys()
     if missing:
         raise ValueError(f"state: expected {', '.join(sorted(missing))} too; load what MixLoader.state_dict() gave")
+    for name in ("epoch", "step"):
+        if not isinstance(state[name], int) or state[name] < 0:
+            raise ValueError(
+                f"state: expected {name} to be a whole number from 0, found {state[name]!r}; load what "
+                "MixLoader.state_dict() gave"
+            )
     lines = [
         f"{name}: expected {settings.get(name)!r}, found {state['settings'].get(name)!r}"
         for name in sorted(settings.keys() | state["settings"].keys())

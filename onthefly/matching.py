@@ -1,24 +1,30 @@
 """Whether a generator and a dataset fit: their classes, and what one sample of each is."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._pytree import tree_leaves
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import default_collate
 
-from onthefly.data.batches import to_device, unbatch
+from onthefly.augment.apply import moves_images_alone
+from onthefly.data.batches import like, to_device, unbatch
 from onthefly.data.hermetic import hermetic
-from onthefly.data.normalize import Normalization, image_place
+from onthefly.data.nested import alike, keys_of, outline, parts, places
+from onthefly.data.normalize import Normalization, arrives_normalized, image_in, is_unit, on_image, with_tensors
 from onthefly.data.spec import describe, differences
-from onthefly.generators.base import FrozenGenerator
+from onthefly.generators.base import FrozenGenerator, MappedGenerator
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.schedule import Schedule, as_schedule
 
-_EXAMPLES = 8  # samples looked at for their value range
-_SLACK = 1e-3
+Ints = NDArray[np.int64]
+Examples = list[tuple[int, Any]]  # rows, and what the dataset yields there
+
+_EXAMPLES = 8  # real samples that are looked at
+_CLASSES = 4  # classes of which a synthetic one is
 
 
 def match_classes(generator: FrozenGenerator, classes: Classes) -> FrozenGenerator:
@@ -53,89 +59,200 @@ def makeable(generator: FrozenGenerator, schedule: Schedule) -> Schedule:
     return schedule * as_schedule({int(number): 1.0 for number in np.flatnonzero(makes)})
 
 
+def read_examples(dataset: Any, device: torch.device) -> Examples:
+    """A few samples from all over a dataset, each with its row."""
+    rows = np.unique(np.linspace(0, len(dataset) - 1, _EXAMPLES).astype(int))
+    with hermetic(0, device):
+        return [(int(row), dataset[int(row)]) for row in rows]
+
+
+def typical(examples: Examples, normalized: Normalization | None) -> Any:
+    """The example that shows best what a sample is: one that is seen to be normalised, if there is any."""
+    samples = [sample for _, sample in examples]
+    return next((sample for sample in samples if arrives_normalized(sample, normalized)), samples[0])
+
+
+def check_for_kornia(
+    examples: Examples, collate_fn: Callable[[list[Any]], Any], normalized: Normalization | None, augment: Any
+) -> None:
+    """Refuse batches that Kornia would spoil: with images that are not floats in [0, 1], their normalisation undone.
+
+    Raises:
+        ValueError: naming ``augment`` or ``normalized``.
+    """
+    with hermetic(0):
+        batch = collate_fn([sample for _, sample in examples])
+    image = image_in(batch, ndim=4)
+    if image is None and collate_fn is default_collate:
+        raise ValueError(
+            f"augment: expected images float[N, C, H, W] in [0, 1] for Kornia, found {outline(batch)}; give the "
+            "dataset transform=torchvision.transforms.ToTensor(), or v2.ToDtype(torch.float32, scale=True)"
+        )
+    if image is not None:
+        _check_unit([image], normalized)
+        _warn_of_what_stays(batch, image, augment)
+
+
 def match_samples(
-    dataset: Any,
-    generator: FrozenGenerator | None,
+    examples: Examples,
+    generator: FrozenGenerator,
+    labels: Ints,
     *,
     collate_fn: Callable[[list[Any]], Any],
     normalized: Normalization | None,
-    in_unit: bool,
     device: torch.device,
-) -> Any:
-    """Compare a few real samples with a synthetic one; returns a real one.
+) -> None:
+    """Compare a few real samples with synthetic ones.
 
     With ``default_collate`` both must collate into the same: places, shapes and dtypes. With another ``collate_fn``
-    shapes may vary, so only the number of parts must agree. Images must lie in [0, 1], their normalisation undone, if
-    synthetic ones do or ``in_unit`` asks for it.
+    sizes may vary. What is the class in a synthetic sample must be so in a real one. Where synthetic images lie in
+    [0, 1] real ones must too, once their normalisation is undone; and the other way round.
 
     Raises:
         ValueError: listing every difference, and what to type.
     """
-    rows = np.unique(np.linspace(0, len(dataset) - 1, _EXAMPLES).astype(int))
-    with hermetic(0, device):
-        samples = [dataset[int(row)] for row in rows]
-        made = None if generator is None else _make_one(generator, samples[0], collate_fn, device)
-    real = _range_of_images(samples, normalized)
-    if made is not None:
-        _check_same(samples[0], made, collate_fn)
-        synthetic = _range_of_images([made], None)
-        in_unit = in_unit or _is_unit(synthetic)
-        if synthetic is not None and not _is_unit(synthetic) and _is_unit(real):
-            raise ValueError(
-                f"generator: expected images in [0, 1] like the real ones, found values from {synthetic[0]:g} to "
-                f"{synthetic[1]:g}; declare the range it yields: from_module(..., value_range=(-1, 1))"
-            )
-    if in_unit and real is not None and not _is_unit(real):
-        after = (
-            f"with {normalized} undone" if normalized else "and their dataset's transform has no lone Normalize to undo"
-        )
-        raise ValueError(
-            f"dataset: expected images in [0, 1], found values from {real[0]:.3g} to {real[1]:.3g}, {after}; pass "
-            "normalized=(mean, std), what the images were normalised with"
-        )
-    return samples[0]
-
-
-def _make_one(
-    generator: FrozenGenerator, sample: Any, collate_fn: Callable[[list[Any]], Any], device: torch.device
-) -> Any:
-    """One synthetic sample of the first class that can be made, on the CPU."""
-    label = torch.tensor([int(np.flatnonzero(generator.makes)[0])], device=device)
-    source = (
-        None if not generator.wants_source else default_collate([sample]) if collate_fn is default_collate else [sample]
-    )
-    items = generator.items(label, torch.zeros_like(label), to_device(source, device))
-    return to_device(items[0], torch.device("cpu"))
-
-
-def _check_same(real: Any, made: Any, collate_fn: Callable[[list[Any]], Any]) -> None:
-    if collate_fn is default_collate:
-        lines = differences(*(describe(unbatch(default_collate([sample]), 1)[0]) for sample in (real, made)))
-    else:
-        parts, found = len(tree_leaves(real)), len(tree_leaves(made))
-        lines = [] if parts == found else [f"expected {parts} parts, found {found}"]
+    default = collate_fn is default_collate
+    real = examples[0][1]
+    numbers, made = _make_some(generator, real, default, normalized, device)
+    lines = _differences(real, made[0]) if default else _unlike(real, like(made[0], real))
     if lines:
         raise ValueError(
             "generator: its samples are not what dataset[i] yields; train one for this data, or change them with "
             "generator.map(lambda sample, label: ...):\n  " + "\n  ".join(lines)
         )
+    _check_labels(examples, labels, _places_of_class(generator, numbers, made))
+    _check_ranges(_images([sample for _, sample in examples]), _images(made), normalized, _is_picture(real))
 
 
-def _range_of_images(samples: list[Any], normalized: Normalization | None) -> tuple[float, float] | None:
-    """The least and the largest value of the samples' images, their normalisation undone; None if there is none."""
-    images = []
-    for sample in samples:
-        leaves = tree_leaves(sample)
-        place = image_place(leaves, ndim=3)
-        if place is not None:
-            images.append(leaves[place] if normalized is None else normalized.undo(leaves[place]))
-    if not images:
-        return None
-    return min(float(image.min()) for image in images), max(float(image.max()) for image in images)
+def _make_some(
+    generator: FrozenGenerator, real: Any, default: bool, normalized: Normalization | None, device: torch.device
+) -> tuple[list[int], list[Any]]:
+    """Synthetic samples of a few classes, on the CPU; and their classes."""
+    makes = np.flatnonzero(generator.makes)
+    numbers = np.unique(makes[np.linspace(0, len(makes) - 1, _CLASSES).astype(int)]).tolist()
+    labels = torch.tensor(numbers, device=device)
+    sources: Any = None
+    if generator.wants_source:
+        undo = None if normalized is None else normalized.undo
+        source = on_image(real, undo, ndim=3) if undo and (default or arrives_normalized(real, normalized)) else real
+        sources = to_device(default_collate([source] * len(numbers)) if default else [source] * len(numbers), device)
+    with hermetic(0, device):
+        items = generator.items(labels, torch.arange(len(numbers), device=device), sources)
+    return numbers, to_device(items, torch.device("cpu"))
 
 
-def _is_unit(bounds: tuple[float, float] | None) -> bool:
-    return bounds is not None and bounds[0] >= -_SLACK and bounds[1] <= 1 + _SLACK
+def _differences(real: Any, made: Any) -> list[str]:
+    return differences(*(describe(unbatch(default_collate([sample]), 1)[0]) for sample in (real, made)))
+
+
+def _unlike(real: Any, made: Any, at: str = "") -> list[str]:
+    """How two samples differ that a ``collate_fn`` will put together: lists and sizes may have any length, channels may
+    not differ."""
+    keys = keys_of(real)
+    if keys is None and keys_of(made) is None:
+        one, other = _kind(real), _kind(made)
+        return [] if one == other else [f"{at or 'the sample'}: expected {one}, found {other}"]
+    if not alike(real, made) and not (type(real) is type(made) is list):
+        return [f"{at or 'the sample'}: expected {outline(real)}, found {outline(made)}"]
+    both = [key for key in keys or () if isinstance(real, Mapping) or key < len(made)]
+    return [line for key in both for line in _unlike(real[key], made[key], f"{at}[{key!r}]")]
+
+
+def _kind(part: Any) -> str:
+    """What can't vary in a part from sample to sample: its type, and of images the channels."""
+    if hasattr(part, "getbands"):
+        return f"an image of {part.mode}"
+    if not hasattr(part, "shape"):
+        return type(part).__name__
+    sizes = ["*"] * part.ndim
+    if isinstance(part, Tensor) and part.ndim == 3:
+        sizes[0] = str(part.shape[0])
+    holder = "a tensor" if isinstance(part, Tensor) else "an array"
+    return f"{holder} {str(part.dtype).removeprefix('torch.')}[{', '.join(sizes)}]"
+
+
+def _places_of_class(generator: FrozenGenerator, numbers: list[int], made: list[Any]) -> list[str]:
+    """Where synthetic samples hold their class; with one class only, where a generator puts it that nobody mapped."""
+    if len(numbers) == 1 and isinstance(generator, MappedGenerator):
+        return []
+    found = [dict(places(sample)) for sample in made]
+    return [
+        place
+        for place in found[0]
+        if all(_number(one.get(place)) == number for one, number in zip(found, numbers, strict=True))
+    ]
+
+
+def _check_labels(examples: Examples, labels: Ints, where: list[str]) -> None:
+    for row, sample in examples:
+        found = dict(places(sample))
+        for place in where:
+            if _number(found.get(place)) != labels[row]:
+                raise ValueError(
+                    f"labels: expected dataset[{row}] to yield its class {labels[row]}, as synthetic samples do, found "
+                    f"{found.get(place)} at {place}; pass labels='scan' to balance what the dataset yields, or "
+                    "generator.map(lambda sample, label: ...) to yield the same"
+                )
+
+
+def _number(part: Any) -> int | None:
+    """A whole number, however it is held."""
+    value = part.item() if getattr(part, "ndim", None) == 0 else part
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _check_ranges(real: list[Tensor], made: list[Tensor], normalized: Normalization | None, of_pictures: bool) -> None:
+    if all(map(is_unit, made)):
+        if not all(map(is_unit, real)):
+            _check_unit(real, normalized)
+    elif of_pictures or (real and (all(map(is_unit, real)) or all(map(is_unit, _undone(real, normalized))))):
+        raise ValueError(
+            f"generator: expected images in [0, 1] like the real ones, found values {_range(made)}; declare the range "
+            "it yields: from_module(..., value_range=(-1, 1))"
+        )
+
+
+def _check_unit(images: list[Tensor], normalized: Normalization | None) -> None:
+    plain = _undone(images, normalized)
+    if all(map(is_unit, plain)):
+        return
+    after = f"with {normalized} undone" if normalized else "and their dataset's transform has no lone Normalize to undo"
+    raise ValueError(
+        f"dataset: expected images in [0, 1], found values {_range(plain)}, {after}; pass normalized=(mean, std), what "
+        "the images were normalised with"
+    )
+
+
+def _warn_of_what_stays(batch: Any, image: Tensor, augment: Any) -> None:
+    """Masks and second views that a pipeline of images alone would leave where they are."""
+    for place, part in places(batch):
+        same_size = isinstance(part, Tensor) and part is not image and part.shape[-2:] == image.shape[-2:]
+        if same_size and part.ndim > 2 and moves_images_alone(augment):
+            warnings.warn(
+                f"augment: it moves the image, but not {place} of the same size; if that is a mask, give "
+                'AugmentationSequential data_keys=["input", "mask"], in the order of the batch',
+                stacklevel=4,
+            )
+
+
+def _images(samples: list[Any]) -> list[Tensor]:
+    """The images of some samples, those that are arrays too."""
+    found = (image_in(with_tensors(sample), ndim=3) for sample in samples)
+    return [image for image in found if image is not None]
+
+
+def _is_picture(sample: Any) -> bool:
+    """Whether its image is PIL's, which holds 8 bits for [0, 1]."""
+    return any(hasattr(part, "getbands") for part in parts(sample))
+
+
+def _undone(images: list[Tensor], normalized: Normalization | None) -> list[Tensor]:
+    return images if normalized is None else [normalized.undo(image) for image in images]
+
+
+def _range(images: list[Tensor]) -> str:
+    least, most = min(float(image.min()) for image in images), max(float(image.max()) for image in images)
+    return f"from {least:.3g} to {most:.3g}"
 
 
 def _relabel_hint(ours: Classes, theirs: Classes, problem: str) -> str:

@@ -1,15 +1,25 @@
 """Generators for tests, yours too: one that counts what it is asked, one that goes wrong on purpose."""
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from onthefly.data.nested import change
 from onthefly.data.spec import Spec
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.noise import philox
 
 Fault = Literal["raise", "nan", "range", "shape", "count"]
+_FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "nan": lambda part: part * torch.nan if part.is_floating_point() else part,
+    "range": lambda part: part + 2,
+    "shape": lambda part: part[..., 1:],
+    "count": lambda part: part[1:],
+}
 
 
 class CountingGenerator(FrozenGenerator):
@@ -59,6 +69,14 @@ class FaultyGenerator(FrozenGenerator):
         self.inner, self.fault, self.call, self.calls = inner, fault, call, 0
         self.spec, self.wants_source, self.card = inner.spec, inner.wants_source, inner.card
 
+    @property
+    def makes(self) -> NDArray[np.bool_]:
+        return self.inner.makes
+
+    def to(self, device: torch.device | str) -> Self:
+        self.inner.to(device)
+        return self
+
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         made = self.inner.sample(labels, keys, sources)
         self.calls += 1
@@ -66,10 +84,4 @@ class FaultyGenerator(FrozenGenerator):
             return made
         if self.fault == "raise":
             raise RuntimeError("FaultyGenerator: raised on purpose")
-        wrong = {
-            "nan": lambda: made * torch.nan,
-            "range": lambda: made + 2,
-            "shape": lambda: made[..., 1:],
-            "count": lambda: made[1:],
-        }
-        return wrong[self.fault]()
+        return change(_FAULTS[self.fault], made)

@@ -1,5 +1,6 @@
 """The half on the device."""
 
+from collections import OrderedDict, UserDict, namedtuple
 from typing import Any
 
 import kornia.augmentation as K
@@ -207,3 +208,64 @@ def test_the_hand_assembled_loader_is_what_wrap_delivers() -> None:
         mixed.sampler.set_epoch(epoch)
         for host, expected in zip(loader, wrapped, strict=True):
             assert all(torch.equal(one, two) for one, two in zip(fill(host), expected, strict=True))
+
+
+Pair = namedtuple("Pair", "image label")
+
+
+@pytest.mark.parametrize("kind", [Pair, UserDict, OrderedDict])
+def test_tags_leave_a_batch_what_it_is(kind: Any) -> None:
+    def collate(samples: list[Any]) -> Any:
+        images, labels = default_collate(samples)
+        return Pair(images, labels) if kind is Pair else kind(image=images, label=labels)
+
+    fill = DeviceCollate(counting(), device="cpu", collate_fn=collate, tag=True)
+    for host in hosts(collate_fn=collate):
+        batch = fill(host)
+        image, label, mix = (batch.image, batch.label, batch.mix) if kind is Pair else batch.values()
+        assert isinstance(mix, MixInfo)
+        assert type(batch) is kind or kind is Pair
+        check_slots(image, label, host, counting())
+
+
+def test_an_augmentation_of_one_side_is_moved_to_the_device_too() -> None:
+    class Spy(torch.nn.Module):
+        def to(self, *arguments: Any, **options: Any) -> Any:
+            moved.append(arguments)
+            return self
+
+        def forward(self, batch: Any) -> Any:
+            return batch
+
+    moved: list[Any] = []
+    for augment in (Spy(), {"real": Spy()}, {"real": Spy(), "synthetic": Spy()}):
+        DeviceCollate(counting(), augment, "cpu")
+    assert moved == [(torch.device("cpu"),)] * 4
+
+
+@pytest.mark.parametrize("collate_fn", [default_collate, lambda samples: default_collate(samples)])
+def test_sources_reach_the_generator_in_unit_range(collate_fn: Any) -> None:
+    class Copying(CountingGenerator):
+        wants_source = True
+
+        def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Tensor:
+            images = sources[0] if collate_fn is default_collate else torch.stack([image for image, _ in sources])
+            assert images.min() > -1e-6
+            assert images.max() < 1 + 1e-6
+            return images.clamp(0, 1)
+
+    data = TensorDataset(normalised(IMAGES), LABELS)
+    fill = DeviceCollate(Copying(SHAPE, 2), device="cpu", normalized=NORM, collate_fn=collate_fn)
+    for host in hosts(data, collate_fn, sources=True):
+        assert torch.allclose(fill(host)[0], normalised(IMAGES)[host.slots.index], atol=1e-5)
+
+
+def test_a_dict_of_other_order_is_told_by_its_keys() -> None:
+    data = [{"image": image, "mask": -image, "label": int(label)} for image, label in zip(IMAGES, LABELS, strict=True)]
+    gen = counting().map(lambda image, label: {"label": label, "mask": -image, "image": image})
+    for collate_fn in (default_collate, lambda samples: default_collate(samples)):
+        fill = DeviceCollate(gen, device="cpu", collate_fn=collate_fn, example=data[0])
+        for host in hosts(data, collate_fn):
+            batch = fill(host)
+            check_slots(batch["image"], batch["label"], host, counting())
+            assert torch.equal(batch["mask"], -batch["image"])

@@ -3,18 +3,23 @@
 import copy
 import pickle
 import warnings
+from collections import UserDict
 from typing import Any
 
+import kornia.augmentation as K
+import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler, Subset, TensorDataset
 from torchvision import transforms
+from torchvision.transforms.functional import normalize, to_pil_image, to_tensor
 
 import onthefly
 from onthefly import HostCollate, MixLoader, augment
+from onthefly.balance import Balance
 from onthefly.data.sampler import PlanSampler
 from onthefly.generators import FrozenGenerator, save
-from onthefly.schedule import Cosine, Fill
+from onthefly.schedule import Cosine, Fill, Linear
 from onthefly.testing import CountingGenerator
 
 SHAPE = (1, 8, 8)
@@ -180,6 +185,36 @@ class TestEpochs:
         next(iterator)
         assert len(loader) == len(iterator) == 5
 
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_a_state_loaded_before_the_first_batch_re_aims(self, images: TensorDataset, workers: int) -> None:
+        plain = DataLoader(images, 8, shuffle=True, num_workers=workers)
+        first, again = wrap(plain, counting()), wrap(plain, counting())
+        batches = iter(first)
+        next(batches), next(batches)
+        iterator = iter(again)
+        again.load_state_dict(first.state_dict())
+        assert [tell(batch) for batch in iterator] == [tell(batch) for batch in batches]
+
+    def test_an_epoch_that_cannot_be_planned_is_no_batch(self, plain: Any, refused: Any) -> None:
+        loader = wrap(plain, counting(), epochs=1)
+        list(loader)
+        for _ in range(2):
+            iterator = iter(loader)
+            refused(lambda iterator=iterator: next(iterator), "epoch from 0 to 0", "found 1", "loader.set_epoch(e)")
+            refused(lambda iterator=iterator: next(iterator), "found 1")
+        assert (loader.state_dict()["epoch"], loader.state_dict()["step"]) == (1, 0)
+
+    def test_set_epoch_reaches_a_plain_loader_s_batch_sampler(self, images: TensorDataset) -> None:
+        class Buckets(BatchSampler):
+            epoch = 0
+
+            def set_epoch(self, epoch: int) -> None:
+                self.epoch = epoch
+
+        buckets = Buckets(SequentialSampler(images), 8, drop_last=False)
+        wrap(DataLoader(images, batch_sampler=buckets)).set_epoch(5)
+        assert buckets.epoch == 5
+
     def test_training_has_an_end(self, plain: Any, refused: Any) -> None:
         loader = wrap(plain, counting(), ratio=Cosine(1, 0), epochs=1)
         list(loader)
@@ -269,10 +304,6 @@ def test_batches_of_dicts_and_of_more_parts(images: TensorDataset) -> None:
 
 
 def test_classes_are_matched_by_name_and_what_cannot_be_made_stays_real(images: TensorDataset) -> None:
-    images = copy.copy(images)
-    images.classes = ("cat", "dog", "eel", "fox")  # type: ignore[attr-defined]
-    images.targets = images.tensors[1]  # type: ignore[attr-defined]
-
     class Named(Dataset[Any]):
         classes, targets = ("cat", "dog", "eel", "fox"), images.tensors[1]
 
@@ -326,7 +357,8 @@ def test_a_weight_undoes_the_balance(plain: Any, images: TensorDataset) -> None:
 
 def test_labels_given_by_the_user_are_what_is_balanced(images: TensorDataset) -> None:
     groups = torch.arange(len(images)) % 2
-    loader = wrap(DataLoader(images, 8, shuffle=True), counting(2), labels=groups, ratio=0.5, tag=True)
+    generator = counting(2).map(lambda image, group: (image, group + 2))
+    loader = wrap(DataLoader(images, 8, shuffle=True), generator, labels=groups, ratio=0.5, tag=True)
     info = next(iter(loader))[2]
     assert info.label.bincount().tolist() == [4, 4]
     assert torch.equal(groups[info.source[~info.synthetic]], info.label[~info.synthetic])
@@ -334,9 +366,12 @@ def test_labels_given_by_the_user_are_what_is_balanced(images: TensorDataset) ->
 
 def test_subsets_and_scanned_labels(images: TensorDataset) -> None:
     part = Subset(images, list(range(0, 37, 2)))
-    found = wrap(DataLoader(part, 4, shuffle=True), counting()).stats()
-    scanned = wrap(DataLoader(part, 4, shuffle=True), counting(), labels="scan").stats()
-    assert found.classes == scanned.classes
+    found = wrap(DataLoader(part, 4, shuffle=True), counting(), tag=True)
+    scanned = wrap(DataLoader(part, 4, shuffle=True), counting(), labels="scan", tag=True)
+    assert found.stats().classes == scanned.stats().classes
+    for (x, y, info), (x_scanned, *_) in zip(found, scanned, strict=True):
+        assert torch.equal(x, x_scanned)
+        assert torch.equal(y, info.label)
 
 
 def test_what_comes_of_wrap_can_be_pickled_and_copied(plain: Any) -> None:
@@ -358,7 +393,7 @@ def test_wrapping_reads_a_few_samples_and_draws_nothing(images: TensorDataset) -
 
         def __getitem__(self, row: int) -> Any:
             reads.append(row)
-            return torch.rand(*SHAPE), 0
+            return torch.rand(*SHAPE), self.targets[row]
 
     state = torch.random.get_rng_state()
     wrap(DataLoader(Random(), 8, shuffle=True), counting())
@@ -385,3 +420,184 @@ def test_the_host_half_keeps_the_user_s_collate(images: TensorDataset) -> None:
     loader = wrap(DataLoader(images, 8, shuffle=True, collate_fn=collate), counting())
     assert isinstance(loader.collate_fn, HostCollate)
     assert loader.collate_fn.collate_fn is collate
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_batches_may_be_asked_for_by_a_batch_sampler(images: TensorDataset, drop_last: bool) -> None:
+    batches = BatchSampler(RandomSampler(images), 5, drop_last)
+    plain = DataLoader(images, batch_sampler=batches)
+    loader, other = wrap(plain, counting()), wrap(DataLoader(images, 5, shuffle=True, drop_last=drop_last), counting())
+    assert [tell(batch) for batch in loader] == [tell(batch) for batch in other]
+    torch.manual_seed(0)
+    expected = [tell(batch) for batch in plain]
+    torch.manual_seed(0)
+    assert [tell(batch) for batch in wrap(plain)] == expected
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_loader_that_augments_can_be_pickled_in_the_middle(images: TensorDataset, workers: int) -> None:
+    plain = DataLoader(images, 8, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    loader = wrap(plain, counting(), augment=augment.image(SHAPE))
+    list(loader)
+    again = pickle.loads(pickle.dumps(loader))
+    assert [tell(batch) for batch in again] == [tell(batch) for batch in loader]
+
+
+def _by_name(samples: list[Any]) -> Any:
+    return {"name": [f"image {number}" for number in range(len(samples))], "x": torch.stack([x for x, _ in samples])}
+
+
+@pytest.mark.parametrize(
+    "collate",
+    [_by_name, lambda samples: tuple(zip(*samples, strict=True)), lambda samples: UserDict(_by_name(samples))],
+)
+def test_stats_without_a_plan_count_whatever_a_batch_looks_like(images: TensorDataset, collate: Any) -> None:
+    loader = wrap(DataLoader(images, 8, collate_fn=collate))
+    list(loader)
+    assert (loader.stats().real.tolist(), loader.stats().batches) == ([37], 5)
+    assert str(loader.stats()).count("all") == 1
+
+
+def test_a_batch_that_augmentation_loses_is_not_counted(plain: Any) -> None:
+    loader = wrap(plain, augment=lambda batch: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        next(iter(loader))
+    assert loader.stats().batches == 0
+
+
+@pytest.mark.parametrize("zero", [{0: 0}, {}, Linear(0, 0), Fill(0), 0 * Fill()])
+def test_a_ratio_of_zero_however_it_is_written_is_the_plain_loader(plain: Any, zero: Any) -> None:
+    loader = wrap(plain, counting(), balance="natural", ratio=zero)
+    assert loader.plan is None
+    assert loader.sampler is plain.sampler
+
+
+def test_a_state_fits_whatever_balance_it_is_of(plain: Any) -> None:
+    class Mine(Balance):
+        def weights(self, real: Any) -> Any:
+            return np.ones(len(real))
+
+    state = wrap(plain, counting(), balance=Mine(), ratio=0.5).state_dict()
+    wrap(plain, counting(), balance=Mine(), ratio=np.float64(0.5)).load_state_dict(state)
+
+
+@pytest.mark.parametrize("step", [-2, 1.5])
+def test_a_state_of_no_place_is_refused(plain: Any, step: Any, refused: Any) -> None:
+    loader = wrap(plain, counting())
+    refused(lambda: loader.load_state_dict({**loader.state_dict(), "step": step}), "state: expected step", str(step))
+
+
+class Photos(Dataset[Any]):
+    """Pictures as PIL has them, or as arrays."""
+
+    def __init__(self, images: TensorDataset, make: Any, **said: Any) -> None:
+        self.images, self.make, self.targets = images, make, images.tensors[1]
+        self.__dict__.update(said)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, row: int) -> Any:
+        return self.make(self.images[row][0]), int(self.targets[row])
+
+
+def to_normalised(samples: list[Any]) -> Any:
+    images = torch.stack([normalize(to_tensor(picture), [0.5], [0.25]) for picture, _ in samples])
+    return images, torch.tensor([label for _, label in samples])
+
+
+@pytest.mark.parametrize("options", [{}, {"normalized": (0.5, 0.25)}])
+def test_a_collate_that_normalises_does_so_once(images: TensorDataset, options: Any) -> None:
+    plain = DataLoader(Photos(images, to_pil_image), 8, shuffle=True, collate_fn=to_normalised)
+    nothing = dict.fromkeys(("flip", "rotate", "translate", "scale", "shear", "crop", "gaussian"), 0)
+    same = augment.image(SHAPE, brightness=0, contrast=0, **nothing)
+    gen = counting()
+    expected = list(wrap(plain, gen, tag=True, **options))
+    for x, _, info in expected:
+        made = normalize(gen.sample(info.label, info.key.clamp(min=0)), [0.5], [0.25])
+        assert torch.allclose(x[info.synthetic], made[info.synthetic], atol=0.02)
+    augmented = wrap(plain, gen, tag=True, augment=same, **options) if options else expected
+    assert all(torch.allclose(one[0], two[0], atol=1e-5) for one, two in zip(expected, augmented, strict=True))
+
+
+def test_a_collate_that_normalises_must_be_told_of_where_kornia_augments(images: TensorDataset, refused: Any) -> None:
+    plain = DataLoader(Photos(images, to_pil_image), 8, shuffle=True, collate_fn=to_normalised)
+    for generator in (None, counting()):
+        refused(lambda made=generator: wrap(plain, made, augment=augment.image(SHAPE)), "[0, 1]", "normalized=")
+
+
+def test_arrays_out_of_range_are_seen(images: TensorDataset, refused: Any) -> None:
+    photos = Photos(images, lambda image: ((image - 0.5) / 0.25).numpy())
+    plain = DataLoader(photos, 8, shuffle=True)
+    refused(lambda: wrap(plain, counting()), "dataset: expected images in [0, 1]", "normalized=")
+    refused(lambda: wrap(plain, augment=augment.image(SHAPE)), "dataset: expected images in [0, 1]", "normalized=")
+    for x, _, info in wrap(plain, counting(), normalized=(0.5, 0.25), tag=True):
+        assert x[info.synthetic].min() < -0.5 or not info.synthetic.any()
+
+
+def test_labels_that_the_dataset_changes_are_seen(images: TensorDataset, refused: Any) -> None:
+    class Turned(Photos):
+        def __getitem__(self, row: int) -> Any:
+            return self.images[row][0], 3 - int(self.targets[row])
+
+    plain = DataLoader(Turned(images, None), 8, shuffle=True)
+    words = ("labels: expected dataset[", "as synthetic samples do, found", "labels='scan'", "generator.map")
+    refused(lambda: wrap(plain, counting()), *words)
+    named = counting().map(lambda image, label: (image, label))
+    refused(lambda: wrap(plain, named), *words)
+    for _, y, info in wrap(plain, counting(), labels="scan", tag=True):
+        assert torch.equal(y, info.label)
+    turned = counting().map(lambda image, label: (image, 3 - label))
+    for _, y, info in wrap(plain, turned, tag=True):
+        assert torch.equal(y, 3 - info.label)
+
+
+def test_regression_on_whole_numbers_is_seen(images: TensorDataset, refused: Any) -> None:
+    plain = DataLoader(images, 8, shuffle=True)
+    refused(lambda: wrap(plain, counting(1), labels=0), "labels: expected dataset[", "class 0", "generator.map")
+    wrap(plain, counting(1).map(lambda image, label: (image, image.sum().long())), labels=0, ratio=0.5)
+
+
+def test_kornia_and_bytes(images: TensorDataset, refused: Any) -> None:
+    photos = Photos(images, lambda image: (image * 255).byte())
+    refused(
+        lambda: wrap(DataLoader(photos, 8), augment=augment.image(SHAPE)),
+        "augment: expected images float[N, C, H, W]",
+        "found [uint8[8, 1, 8, 8], int64[8]]",
+        "ToDtype",
+    )
+
+
+def test_a_mask_that_an_augmentation_leaves_behind_is_spoken_of(images: TensorDataset) -> None:
+    class Masked(Photos):
+        def __getitem__(self, row: int) -> Any:
+            return self.images[row][0], torch.zeros(8, 8, dtype=torch.int64)
+
+    plain = DataLoader(Masked(images, None), 8, shuffle=True)
+    with pytest.warns(UserWarning, match=r"moves the image, but not \[1\] of the same size"):
+        wrap(plain, augment=augment.image(SHAPE))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        wrap(plain, augment=K.ColorJitter(0.1))
+        wrap(plain, augment=K.AugmentationSequential(K.RandomHorizontalFlip(), data_keys=["input", "mask"]))
+
+
+def as_pairs(samples: list[Any]) -> Any:
+    return [sample[0] for sample in samples], [sample[1] for sample in samples]
+
+
+@pytest.mark.parametrize(
+    ("make", "generator", "words"),
+    [
+        (to_pil_image, CountingGenerator((3, 8, 8), 4), ("[0]: expected an image of L, found an image of RGB",)),
+        (lambda image: image, CountingGenerator((3, 8, 8), 4), ("float32[1, *, *]", "float32[3, *, *]")),
+        (lambda image: (image * 255).byte(), CountingGenerator(SHAPE, 4), ("uint8[1, *, *]", "float32[1, *, *]")),
+        (lambda image: {"x": image}, CountingGenerator(SHAPE, 4), ("{'x': float32[1, 8, 8]}",)),
+        (to_pil_image, CountingGenerator(SHAPE, 4).map(lambda x, y: (2 * x - 1, y)), ("[0, 1]", "value_range=(-1, 1)")),
+    ],
+)
+def test_samples_for_another_collate_are_compared_part_by_part(
+    images: TensorDataset, make: Any, generator: Any, words: tuple[str, ...], refused: Any
+) -> None:
+    plain = DataLoader(Photos(images, make), 8, shuffle=True, collate_fn=as_pairs)
+    refused(lambda: wrap(plain, generator), "generator", "expected", "found", *words)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -20,6 +21,8 @@ from torch.utils.data import (
 
 import onthefly
 from onthefly import augment
+from onthefly.balance import Balance
+from onthefly.data.labels import labels_of
 from onthefly.schedule import Fill, Linear
 from onthefly.testing import CountingGenerator
 
@@ -67,6 +70,14 @@ def wrap(generator: Any = None, data: Any = None, loader: dict[str, Any] | None 
         ({"labels": list(range(20))}, ("generator", "2 unnamed classes", "20 unnamed classes", "relabel")),
         ({"normalized": 0.5}, ("normalized", "(mean, std)")),
         ({"augment": "flip"}, ("augment", "'flip'")),
+        ({"ratio": {"cat": Linear(0, 1)}, "epochs": 2}, ("ratio", "'cat'", "class number")),
+        ({"ratio": True}, ("ratio", "True")),
+        ({"balance": {0: 0.5}}, ("balance", "sum to 1", "give 1 a share too")),
+        ({"balance": {0: "a"}}, ("balance", "'a'")),
+        ({"seed": None}, ("seed", "None")),
+        ({"seed": 1.7}, ("seed", "1.7")),
+        ({"epochs": float("nan")}, ("epochs", "nan")),
+        ({"labels": "scann"}, ("labels", "'scann'", "labels='scan'")),
     ],
 )
 def test_options(options: dict[str, Any], words: tuple[str, ...], refused: Any) -> None:
@@ -175,13 +186,24 @@ class Own(DataLoader[Any]):
         return iter(())
 
 
+class Half(DataLoader[Any]):
+    def __len__(self) -> int:
+        return super().__len__() // 2
+
+
+class Endless:
+    def __getitem__(self, row: int) -> Any:
+        return row
+
+
 @pytest.mark.parametrize(
     ("loader", "error", "words"),
     [
         ([1, 2], TypeError, ("DataLoader", "a list", "DataLoader(dataset, ...)")),
         (DataLoader(DATA, batch_size=None), ValueError, ("batch_size=None", "batch_size=64")),
         (DataLoader(Stream(), 4), TypeError, ("map-style", "IterableDataset Stream")),
-        (Own(DATA, 4), TypeError, ("Own", "iteration of its own")),
+        (Own(DATA, 4), TypeError, ("Own", "__iter__ of its own")),
+        (Half(DATA, 4), TypeError, ("Half", "__len__ of its own")),
         (onthefly.wrap(DataLoader(DATA, 4), device="cpu"), TypeError, ("a wrapped one", "made from")),
     ],
 )
@@ -246,3 +268,34 @@ def test_tensordatasets_of_regression_are_one_group() -> None:
     loader = wrap(gen, data, ratio=0.5, labels=0)
     list(loader)
     assert loader.stats().synthetic.tolist() == [10]
+
+
+def test_a_dataset_without_a_length(refused: Any) -> None:
+    loader = DataLoader(DATA, 4)
+    loader.__dict__["dataset"] = Endless()
+    refused(
+        lambda: onthefly.wrap(loader, device="cpu"), "dataset: expected", "Endless without __len__", error=TypeError
+    )
+
+
+def test_a_class_named_twice(refused: Any) -> None:
+    data = Data(classes=("a", "b"))
+    refused(lambda: wrap(data=data, balance={"a": 0.25, 0: 0.25, "b": 0.5}), "balance: expected each class once")
+
+
+def test_a_balance_of_nothing(refused: Any) -> None:
+    class Nothing(Balance):
+        def weights(self, real: Any) -> Any:
+            return 0.0 * real
+
+    refused(lambda: wrap(balance=Nothing()), "balance: expected weights", "not all 0", "Nothing")
+
+
+def test_a_default_that_is_asked_for_needs_a_generator(refused: Any) -> None:
+    loader = DataLoader(DATA, 4, shuffle=True)
+    refused(lambda: onthefly.wrap(loader, ratio=Fill(cap=0.5), device="cpu"), "ratio: expected a generator", "Fill")
+
+
+def test_labels_as_objects() -> None:
+    data = Data(targets=np.array(["cat"] * 16 + ["dog"] * 4, dtype=object))
+    assert labels_of(data).classes.names == ("cat", "dog")

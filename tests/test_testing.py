@@ -34,3 +34,23 @@ def test_one_call_goes_wrong_and_the_others_do_not(fault: Any) -> None:
 def test_every_call_may_go_wrong() -> None:
     gen = FaultyGenerator(CountingGenerator((3, 4, 4), 2), "nan", call=None)
     assert all(gen.sample(LABELS, KEYS).isnan().all() for _ in range(3))
+
+
+def test_a_faulty_generator_is_otherwise_the_one_that_works() -> None:
+    moved: list[str] = []
+
+    class Movable(CountingGenerator):
+        def to(self, device: Any) -> Any:
+            moved.append(str(device))
+            return self
+
+    inner = Movable((3, 4, 4), 2).relabel({0: 1}, classes=2)
+    gen = FaultyGenerator(inner, "nan").to("cpu")
+    assert moved == ["cpu"]
+    assert gen.makes.tolist() == [True, False]
+
+
+def test_every_part_of_a_whole_sample_goes_wrong() -> None:
+    inner = CountingGenerator((3, 4, 4), 2).map(lambda image, label: {"image": image, "label": label})
+    made = FaultyGenerator(inner, "count").sample(LABELS, KEYS)
+    assert {name: len(part) for name, part in made.items()} == {"image": 1, "label": 1}

@@ -1,71 +1,98 @@
 """Running an augmentation: Kornia's pipelines on the parts they name, any other callable on the batch."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from onthefly.data.batches import merge, select
-from onthefly.data.normalize import image_place
+from onthefly.data.batches import like, merge, select
+from onthefly.data.nested import contain, outline
+from onthefly.data.normalize import Normalization, on_image
 
 Augment = Callable[[Any], Any]
+Change = Callable[[Any, Tensor | None], Any]
 _SIDES = ("real", "synthetic")
 
 
-def as_augment(augment: Any) -> Callable[[Any, Tensor], Any]:
+def as_augment(augment: Any, normalized: Normalization | None = None) -> Change:
     """The augmentation that a user means, as ``change(batch, is_synthetic) -> batch``.
 
     Args:
         augment: a callable on the batch; a Kornia module, which is given the parts that its ``data_keys`` name; None;
             or ``{"real": either, "synthetic": either}``.
+        normalized: how images arrive; it is undone before and done again after.
 
     >>> import torch
     >>> double = as_augment({"synthetic": lambda batch: [batch[0] * 2, batch[1]]})
     >>> double([torch.ones(2), torch.zeros(2)], torch.tensor([False, True]))
     [tensor([1., 2.]), tensor([0., 0.])]
     """
-    if isinstance(augment, Mapping):
-        return _one_sided(augment)
-    change = _on_batch(augment)
-    return lambda batch, _: change(batch)
-
-
-def _one_sided(augment: Mapping[str, Any]) -> Callable[[Any, Tensor], Any]:
+    if not isinstance(augment, Mapping):
+        return partial(_change_all, _on_batch(augment, normalized))
     if not augment.keys() <= set(_SIDES) or not augment:
         raise ValueError(
             f"augment: expected a callable, or a dict with 'real', 'synthetic' or both, found the keys {list(augment)}"
         )
-    real, synthetic = (_on_batch(augment.get(side)) for side in _SIDES)
-
-    def change(batch: Any, is_synthetic: Tensor) -> Any:
-        ones = real(select(batch, ~is_synthetic)) if not is_synthetic.all() else None
-        others = synthetic(select(batch, is_synthetic)) if is_synthetic.any() else None
-        return merge(ones, others, is_synthetic)
-
-    return change
+    real, synthetic = (_on_batch(augment.get(side), normalized) for side in _SIDES)
+    return partial(_change_sides, real, synthetic)
 
 
 def is_kornia(augment: Any) -> bool:
-    """Whether an augmentation, or a part of it, is Kornia's, which expects images in [0, 1]."""
+    """Whether an augmentation, or one of its sides, is Kornia's: it is given images, and expects them in [0, 1]."""
     if isinstance(augment, Mapping):
         return any(map(is_kornia, augment.values()))
-    return isinstance(augment, nn.Module) and any(
-        type(part).__module__.startswith("kornia.") for part in augment.modules()
-    )
+    if type(augment) is nn.Sequential:
+        return any(map(is_kornia, augment))
+    return isinstance(augment, nn.Module) and type(augment).__module__.startswith("kornia.")
 
 
-def _on_batch(augment: Any) -> Augment:
+def moves_images_alone(augment: Any) -> bool:
+    """Whether it is a Kornia pipeline, or has one, that moves images and nothing beside them."""
+    if isinstance(augment, Mapping):
+        return any(map(moves_images_alone, augment.values()))
+    if not is_kornia(augment) or len(getattr(augment, "data_keys", ["image"]) or ()) != 1:
+        return False
+    from kornia.augmentation import GeometricAugmentationBase2D
+
+    return any(isinstance(part, GeometricAugmentationBase2D) for part in augment.modules())
+
+
+def _change_all(change: Augment, batch: Any, _: Tensor | None) -> Any:
+    return change(batch)
+
+
+def _change_sides(real: Augment, synthetic: Augment, batch: Any, is_synthetic: Tensor | None) -> Any:
+    if is_synthetic is None or not is_synthetic.any():
+        return like(real(batch), batch)
+    if is_synthetic.all():
+        return like(synthetic(batch), batch)
+    ones, others = real(select(batch, ~is_synthetic)), synthetic(select(batch, is_synthetic))
+    try:
+        return like(merge(ones, others, is_synthetic), batch)
+    except ValueError as error:
+        raise ValueError(
+            f"augment: {error}; let both sides return batches of one shape and dtype, or use one callable for all"
+        ) from error
+
+
+def _on_batch(augment: Any, normalized: Normalization | None) -> Augment:
     if augment is None:
-        return lambda batch: batch
+        return _unchanged
     if not callable(augment):
         raise ValueError(
             f"augment: expected a callable, found {augment!r}; write augment=lambda batch: ..., or a Kornia pipeline"
         )
-    if is_kornia(augment):
-        return lambda batch: _run_kornia(augment, batch)
-    change: Augment = augment
-    return change
+    change: Augment = partial(_run_kornia, augment) if is_kornia(augment) else augment
+    return change if normalized is None else partial(_run_in_unit, change, normalized)
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def _run_in_unit(change: Augment, normalized: Normalization, batch: Any) -> Any:
+    return on_image(change(on_image(batch, normalized.undo, ndim=4)), normalized.apply, ndim=4)
 
 
 def _run_kornia(pipeline: nn.Module, batch: Any) -> Any:
@@ -75,43 +102,25 @@ def _run_kornia(pipeline: nn.Module, batch: Any) -> Any:
     if keys is None:
         return _run_by_name(pipeline, batch)
     if len(keys) == 1:
-        leaves, outline = tree_flatten(batch)
-        place = image_place(leaves, ndim=4)
-        if place is None:
-            raise ValueError(
-                f"augment: expected an image float[N, C, H, W] in the batch for {type(pipeline).__name__}, found none; "
-                "use a callable"
-            )
-        leaves[place] = pipeline(leaves[place])
-        return tree_unflatten(leaves, outline)
+        return on_image(batch, pipeline, ndim=4, what="augment")
     if not isinstance(batch, (tuple, list)) or len(batch) < len(keys):
         raise ValueError(
             f"augment: expected a batch of at least {len(keys)} parts for data_keys {[key.name for key in keys]}, "
-            f"found a {type(batch).__name__}; for a dict batch give AugmentationSequential data_keys=None and name the "
-            "batch's keys as Kornia does"
+            f"found {outline(batch)}; for a dict batch give AugmentationSequential data_keys=None and name the batch's "
+            "keys as Kornia does"
         )
-    changed = pipeline(*batch[: len(keys)])
-    return (
-        type(batch)([*changed, *batch[len(keys) :]])
-        if not hasattr(batch, "_fields")
-        else type(batch)(*changed, *batch[len(keys) :])
-    )
+    return contain(batch, [*pipeline(*batch[: len(keys)]), *batch[len(keys) :]])
 
 
 def _run_by_name(pipeline: nn.Module, batch: Any) -> Any:
     """Kornia passes by keys that it doesn't know without a word; a batch in which it knows none is refused."""
     from kornia.constants import DataKey
 
-    known = (
-        [name for name in batch if name.upper().replace("-", "_").split("_")[0] in DataKey.__members__]
-        if isinstance(batch, Mapping)
-        else []
-    )
-    if not known:
-        found = f"a dict with the keys {list(batch)}" if isinstance(batch, Mapping) else f"a {type(batch).__name__}"
+    names = [name.upper().replace("-", "_").split("_")[0] for name in batch] if isinstance(batch, Mapping) else []
+    if not any(name in DataKey.__members__ for name in names):
         raise ValueError(
             "augment: expected a dict with keys that Kornia knows (image, mask, bbox, keypoints) for data_keys=None, "
-            f"found {found}; "
-            'give AugmentationSequential data_keys=["image"]'
+            f'found {outline(batch)}; give AugmentationSequential data_keys=["image"]'
         )
-    return dict(pipeline(dict(batch)))
+    changed = pipeline(dict(batch))
+    return contain(batch, [changed[key] for key in batch])

@@ -1,6 +1,7 @@
 """The image preset: the transforms that most image classifiers are trained with, as one Kornia pipeline."""
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -54,19 +55,54 @@ def image(
     """
     import kornia.augmentation as K  # heavy, and not needed by who doesn't augment
 
-    _, height, width = shape
+    channels, height, width = _checked(shape)
+    for name, strength, most in (
+        ("flip", flip, 1.0),
+        ("rotate", rotate, 360.0),
+        ("translate", translate, 1.0),
+        ("scale", scale, 0.99),
+        ("shear", shear, 89.0),
+        ("brightness", brightness, math.inf),
+        ("contrast", contrast, math.inf),
+        ("saturation", saturation, math.inf),
+        ("hue", hue, 0.5),
+        ("gaussian", gaussian, math.inf),
+        ("salt_and_pepper", salt_and_pepper, 1.0),
+    ):
+        _check_strength(name, strength, most)
+    if salt_and_pepper and channels not in (1, 3):
+        raise ValueError(
+            f"augment.image: expected 1 or 3 channels for salt_and_pepper, found {channels}; leave it out with 0"
+        )
     pad = min(height, width) // 8 if crop is None else crop
-    jitter = (brightness, contrast, saturation, hue) if shape[0] == 3 else (brightness, contrast, 0.0, 0.0)
-    steps = {
-        K.RandomHorizontalFlip(p=flip): flip,
-        K.RandomAffine(rotate, (translate, translate), (1 - scale, 1 + scale), shear, p=1.0): rotate
-        or translate
-        or scale
-        or shear,
-        K.RandomCrop((height, width), padding=pad, p=1.0): pad,
-        K.ColorJitter(*jitter, p=1.0): any(jitter),
-        K.RandomGaussianNoise(std=gaussian, p=1.0): gaussian,
-        K.RandomSaltAndPepperNoise(amount=salt_and_pepper, p=1.0): salt_and_pepper,
-        nn.Hardtanh(0.0, 1.0): True,
-    }
-    return K.AugmentationSequential(*(step for step, strength in steps.items() if strength), data_keys=["image"])
+    _check_strength("crop", pad, math.inf)
+    jitter = (brightness, contrast, saturation, hue) if channels == 3 else (brightness, contrast, 0.0, 0.0)
+    steps: list[Any] = []
+    if flip:
+        steps.append(K.RandomHorizontalFlip(p=float(flip)))
+    if rotate or translate or scale or shear:
+        sizes = (1 - scale, 1 + scale)
+        steps.append(K.RandomAffine(float(rotate), (translate, translate), sizes, float(shear), p=1.0))
+    if pad:
+        steps.append(K.RandomCrop((height, width), padding=pad, p=1.0))
+    if any(jitter):
+        steps.append(K.ColorJitter(*jitter, p=1.0))
+    if gaussian:
+        steps.append(K.RandomGaussianNoise(std=float(gaussian), p=1.0))
+    if salt_and_pepper:
+        steps.append(K.RandomSaltAndPepperNoise(amount=float(salt_and_pepper), p=1.0))
+    steps.append(nn.Hardtanh(0.0, 1.0))
+    return K.AugmentationSequential(*steps, data_keys=["image"])
+
+
+def _checked(shape: Any) -> tuple[int, int, int]:
+    if len(tuple(shape)) != 3:
+        raise ValueError(f"augment.image: expected a shape (C, H, W), found {tuple(shape)}; write image((3, 32, 32))")
+    channels, height, width = shape
+    return int(channels), int(height), int(width)
+
+
+def _check_strength(name: str, strength: float, most: float) -> None:
+    if not 0 <= strength <= most:
+        limit = f"from 0 to {most:g}" if most < math.inf else "of 0 or more"
+        raise ValueError(f"augment.image: expected {name} {limit}, found {strength}; 0 leaves it out")

@@ -1,4 +1,4 @@
-"""Batches as nested structures: taken apart into samples, put together, merged row by row, moved to a device."""
+"""Batches: taken apart into samples, put together, merged row by row, moved to a device."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from PIL.Image import Image
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from torchvision.transforms.functional import to_pil_image
+
+from onthefly.data.nested import alike, change, contain, keys_of, outline, parts
 
 
 def as_collated(batch: Any) -> Any:
@@ -17,13 +18,11 @@ def as_collated(batch: Any) -> Any:
     >>> as_collated((torch.zeros(2), {"a": (1, 2)}))
     [tensor([0., 0.]), {'a': [1, 2]}]
     """
-    if isinstance(batch, Mapping):
-        return {key: as_collated(value) for key, value in batch.items()}
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*map(as_collated, batch))
-    if isinstance(batch, (tuple, list)) and not _is_rows(batch):
-        return [as_collated(value) for value in batch]
-    return batch
+    keys = keys_of(batch)
+    if keys is None:
+        return batch
+    plain = list(batch) if isinstance(batch, tuple) and not hasattr(batch, "_fields") else batch
+    return contain(plain, [as_collated(batch[key]) for key in keys])
 
 
 def unbatch(batch: Any, size: int) -> list[Any]:
@@ -32,65 +31,66 @@ def unbatch(batch: Any, size: int) -> list[Any]:
     >>> unbatch([torch.tensor([1, 2]), ("a", "b")], 2)
     [[tensor(1), 'a'], [tensor(2), 'b']]
     """
-    leaves, structure = tree_flatten(batch, is_leaf=_is_rows)
-    return [tree_unflatten([leaf[row] for leaf in leaves], structure) for row in range(size)]
+    return [change(lambda part, row=row: part[row], batch) for row in range(size)]
 
 
 def merge(real: Any, synthetic: Any, is_synthetic: Tensor) -> Any:
-    """One batch from two of the same structure, in slot order.
+    """One batch from two of the same structure, in slot order, in the containers of the real one.
 
     Args:
         real: the real rows, batched; None for none.
         synthetic: the synthetic rows, batched; None for none.
         is_synthetic: ``bool[N]``, on the device of both.
 
+    Raises:
+        ValueError: if they can't be one batch, showing both.
+
     >>> merge([torch.tensor([1, 2])], [torch.tensor([9])], torch.tensor([False, True, False]))
     [tensor([1, 9, 2])]
     """
     if real is None or synthetic is None:
         return synthetic if real is None else real
-    ones, structure = tree_flatten(real, is_leaf=_is_rows)
-    others, other_structure = tree_flatten(synthetic, is_leaf=_is_rows)
-    if structure != other_structure:
-        raise ValueError(
-            f"generator: expected what dataset[i] yields, batched: {_outline(real)}; found {_outline(synthetic)}; make "
-            "it so with generator.map(lambda sample, label: ...)"
-        )
-    return tree_unflatten(
-        [_merge_rows(one, other, is_synthetic) for one, other in zip(ones, others, strict=True)], structure
-    )
+    return change(lambda one, other: _merge_rows(one, other, is_synthetic), real, synthetic)
 
 
 def like(sample: Any, example: Any) -> Any:
-    """A sample on the CPU, in the types of another one: numbers, numpy arrays or PIL images where that has them.
+    """A sample on the CPU, in the containers and types of another one: numbers, numpy arrays or PIL images where that
+    has them.
 
     >>> like([torch.tensor(3), torch.zeros(2)], (7, torch.ones(2)))
     (3, tensor([0., 0.]))
     """
-    leaves = tree_leaves(sample)
-    wanted, structure = tree_flatten(example)
-    if len(leaves) != len(wanted):
+    keys = keys_of(example)
+    if not alike(sample, example):
         return sample
-    return tree_unflatten([_as_type_of(leaf, one) for leaf, one in zip(leaves, wanted, strict=True)], structure)
+    if keys is None:
+        return _as_type_of(sample, example)
+    return contain(example, [like(sample[key], example[key]) for key in keys])
 
 
 def select(batch: Any, chosen: Tensor) -> Any:
-    """The chosen rows of a batch: ``chosen`` is ``bool[N]``."""
+    """The chosen rows of a batch: ``chosen`` is ``bool[N]``.
+
+    Raises:
+        ValueError: if a part of the batch doesn't have N rows.
+    """
     rows = chosen.nonzero()[:, 0]
     pick = rows.tolist()
-    return tree_map(
-        lambda leaf: leaf[rows] if isinstance(leaf, Tensor) else type(leaf)(leaf[row] for row in pick),
-        batch,
-        is_leaf=_is_rows,
-    )
+    if not all(_is_rows(part) and len(part) == len(chosen) for part in parts(batch)):
+        raise ValueError(
+            f"augment: expected a batch whose every part has {len(chosen)} rows, to augment one side of it, found "
+            f"{outline(batch)}; use one callable for all of it"
+        )
+    return change(lambda part: part[rows] if isinstance(part, Tensor) else type(part)(part[row] for row in pick), batch)
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """Move whatever can move; pinned memory moves without waiting. A batch that is there already is returned as it
-    is."""
-    if all(isinstance(leaf, Tensor) and leaf.device == device for leaf in tree_leaves(batch) if hasattr(leaf, "to")):
+    """Move whatever can move; pinned memory moves to a device without waiting, but nothing comes back unawaited. A
+    batch that is there already is returned as it is."""
+    if all(isinstance(part, Tensor) and part.device == device for part in parts(batch) if hasattr(part, "to")):
         return batch
-    return tree_map(lambda leaf: leaf.to(device, non_blocking=True) if hasattr(leaf, "to") else leaf, batch)
+    ahead = device.type != "cpu"
+    return change(lambda part: part.to(device, non_blocking=ahead) if hasattr(part, "to") else part, batch)
 
 
 def default_device() -> torch.device:
@@ -99,51 +99,45 @@ def default_device() -> torch.device:
 
 
 def size_of(batch: Any) -> int:
-    """How many rows a batch has: the length of its first part that has one."""
-    return next(
-        (len(leaf) for leaf in tree_leaves(batch) if hasattr(leaf, "__len__") and getattr(leaf, "ndim", True)), 1
-    )
+    """How many rows a batch has: those of its first tensor that has rows, or else its length.
 
-
-def _is_rows(part: Any) -> bool:
-    """Strings are collated into a list or tuple of them, which is one part of a batch, not a structure of many."""
-    return isinstance(part, (list, tuple)) and len(part) > 0 and all(isinstance(item, (str, bytes)) for item in part)
+    >>> size_of({"name": ["a", "b"], "image": torch.zeros(2, 3, 8, 8)})
+    2
+    """
+    rows = (len(part) for part in parts(batch) if isinstance(part, Tensor) and part.ndim > 0)
+    return next(rows, len(batch) if hasattr(batch, "__len__") and not isinstance(batch, Mapping) else 1)
 
 
 def _merge_rows(real: Any, synthetic: Any, is_synthetic: Tensor) -> Any:
+    if not (_is_rows(real) and _is_rows(synthetic) and isinstance(real, Tensor) == isinstance(synthetic, Tensor)):
+        raise _unlike(real, synthetic)
+    if len(real) + len(synthetic) != len(is_synthetic):
+        raise ValueError(f"expected {len(is_synthetic) - len(real)} synthetic rows, found {len(synthetic)}")
     if not isinstance(real, Tensor):
         ones, others = iter(real), iter(synthetic)
         return type(real)(next(others) if fake else next(ones) for fake in is_synthetic.tolist())
     if real.shape[1:] != synthetic.shape[1:] or real.dtype != synthetic.dtype:
-        raise ValueError(
-            f"generator: expected samples like the real ones, {_outline(real)}, found {_outline(synthetic)}; train one "
-            "for this shape, or change its samples with generator.map(lambda sample, label: ...)"
-        )
+        raise _unlike(real, synthetic)
     merged = real.new_empty((len(is_synthetic), *real.shape[1:]))
     merged[is_synthetic], merged[~is_synthetic] = synthetic, real
     return merged
 
 
-def _as_type_of(leaf: Any, example: Any) -> Any:
-    if not isinstance(leaf, Tensor) or isinstance(example, Tensor):
-        return leaf
-    if isinstance(example, (bool, int, float)):
-        return type(example)(leaf.item())
+def _is_rows(part: Any) -> bool:
+    return part.ndim > 0 if isinstance(part, Tensor) else isinstance(part, (list, tuple))
+
+
+def _unlike(real: Any, synthetic: Any) -> ValueError:
+    return ValueError(f"expected samples like the real ones, {outline(real)}, found {outline(synthetic)}")
+
+
+def _as_type_of(part: Any, example: Any) -> Any:
+    if not isinstance(part, Tensor) or isinstance(example, Tensor):
+        return part
+    if isinstance(example, (bool, int, float, np.generic)):
+        return type(example)(part.item())
     if isinstance(example, np.ndarray):
-        return leaf.numpy()
+        return part.numpy()
     if isinstance(example, Image):
-        return to_pil_image(leaf)
-    return leaf
-
-
-def _outline(batch: Any) -> str:
-    """A batch without its values, for a message."""
-    if isinstance(batch, Mapping):
-        return "{" + ", ".join(f"{key!r}: {_outline(value)}" for key, value in batch.items()) + "}"
-    if isinstance(batch, (list, tuple)) and not _is_rows(batch):
-        return "[" + ", ".join(map(_outline, batch)) + "]"
-    return (
-        f"{str(batch.dtype).removeprefix('torch.')}{list(batch.shape[1:])}"
-        if isinstance(batch, Tensor)
-        else type(batch).__name__
-    )
+        return to_pil_image(part)
+    return part

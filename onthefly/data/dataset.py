@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
-from torch import Tensor
-from torch.utils._pytree import tree_map_only
 from torch.utils.data import Dataset, default_collate
 
+from onthefly.data.nested import change
 from onthefly.data.sampler import PlanSampler, Slot
 from onthefly.mixing.plan import MixPlan, Slots
 
@@ -69,6 +68,13 @@ class SyntheticMixDataset(Dataset[Any]):
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What a ``worker_init_fn`` writes on its dataset is meant for the one that loads the samples."""
+        if name in ("dataset", "_sampler"):
+            super().__setattr__(name, value)
+        else:
+            setattr(self.dataset, name, value)
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_sampler": None}  # a worker needs no copy of the plan
 
@@ -100,7 +106,7 @@ class HostBatch:
 
     def pin_memory(self) -> "HostBatch":
         """Called by the DataLoader with ``pin_memory=True``."""
-        self.real, self.sources = (tree_map_only(Tensor, Tensor.pin_memory, part) for part in (self.real, self.sources))
+        self.real, self.sources = (change(_pinned, part) for part in (self.real, self.sources))
         return self
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
@@ -134,6 +140,10 @@ class HostCollate:
         sources = [sample for slot, sample in items if slot.synthetic and slot.row >= 0]
         collate = self.collate_fn if self.collate_fn is default_collate or not slots.synthetic.any() else None
         return HostBatch(slots, items[0][0].draw, _run(collate, real), _run(collate, sources), collate is not None)
+
+
+def _pinned(part: Any) -> Any:
+    return part.pin_memory() if hasattr(part, "pin_memory") else part
 
 
 def _run(collate: Callable[[list[Any]], Any] | None, samples: list[Any]) -> Any:

@@ -55,6 +55,11 @@ def labels_of(dataset: Any, labels: Any = None) -> Labels:
         found, names = _find(dataset), _class_names(dataset)
     elif isinstance(labels, str) and labels == "scan":
         found, names = _scan(dataset, size), _class_names(dataset)
+    elif isinstance(labels, str) or callable(labels):
+        raise ValueError(
+            f"labels: expected an array with one class for each row, 'scan' or 0, found {labels!r}; pass labels='scan' "
+            "to read every sample once"
+        )
     elif isinstance(labels, int) and labels == 0:
         found, names = np.zeros(size, np.int64), None
     else:
@@ -83,7 +88,7 @@ def _find(dataset: Any) -> NDArray[Any] | None:
         return None if any(part is None for part in parts) else np.concatenate(parts)  # type: ignore[arg-type]
     if isinstance(dataset, TensorDataset):
         return _array(dataset.tensors[-1])
-    if hasattr(dataset, "column_names") and hasattr(dataset, "features"):
+    if _has_columns(dataset):
         return _column(dataset)
     for name in _ATTRIBUTES:
         if getattr(dataset, name, None) is not None:
@@ -93,6 +98,11 @@ def _find(dataset: Any) -> NDArray[Any] | None:
         if isinstance(pairs, Sequence) and pairs and isinstance(pairs[0], (tuple, list)) and len(pairs[0]) == 2:
             return _array([label for _, label in pairs])
     return None
+
+
+def _has_columns(dataset: Any) -> bool:
+    """Whether it is a Hugging Face dataset."""
+    return all(hasattr(dataset, name) for name in ("column_names", "features", "with_format"))
 
 
 def _column(dataset: Any) -> NDArray[Any] | None:
@@ -119,7 +129,7 @@ def _class_names(dataset: Any) -> tuple[str, ...] | None:
                 "different classes; pass labels=[...] with one class for each row"
             )
         return first
-    if hasattr(dataset, "column_names") and hasattr(dataset, "features"):
+    if _has_columns(dataset):
         names = getattr(dataset.features.get(_label_column(dataset)), "names", None)
     else:
         names = getattr(dataset, "classes", None)
@@ -151,7 +161,9 @@ def _item(label: Any) -> Any:
 
 
 def _array(labels: Any) -> NDArray[Any]:
-    return np.asarray(labels.cpu() if isinstance(labels, torch.Tensor) else labels)
+    array = np.asarray(labels.cpu() if isinstance(labels, torch.Tensor) else labels)
+    strings = array.dtype == object and all(isinstance(label, str) for label in array)
+    return array.astype(str) if strings else array
 
 
 def _checked(found: NDArray[Any], names: tuple[str, ...] | None, size: int) -> Labels:

@@ -1,12 +1,10 @@
 """What was delivered, counted where it is handed out."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onthefly.data.batches import size_of
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.plan import Slots
 
@@ -29,7 +27,8 @@ class Stats:
 
     def __str__(self) -> str:
         names = [self.classes.name(number) for number in range(self.classes.count)]
-        rows = [*zip(names, self.real, self.synthetic, strict=True), ("all", self.real.sum(), self.synthetic.sum())]
+        rows = list(zip(names, self.real, self.synthetic, strict=True))
+        rows += [("all", self.real.sum(), self.synthetic.sum())] if len(rows) > 1 else []
         width = max(5, *map(len, names))
         table = "\n".join(
             f"{name:<{width}} {real:>9} {synthetic:>9}"
@@ -56,10 +55,10 @@ class Meter:
         self.real += np.bincount(slots.label[~slots.synthetic], minlength=self.classes.count)
         self.synthetic += np.bincount(slots.label[slots.synthetic], minlength=self.classes.count)
 
-    def count_unplanned(self, batch: Any) -> None:
+    def count_unplanned(self, size: int) -> None:
         """Count a batch of which only the size is known."""
         self.batches += 1
-        self.real += size_of(batch)
+        self.real += size
 
     def stats(self) -> Stats:
         """The counts up to now."""

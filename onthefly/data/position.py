@@ -1,15 +1,18 @@
 """The place in training: which epoch is delivered, how much of it was, and where the next pass begins."""
 
+from operator import index
+
 
 class Position:
     """An epoch, and how many of its batches have been handed out.
 
-    A pass that has handed out a batch is over once another begins, and then the next epoch begins; unless ``set_epoch``
-    names one.
+    A pass that has handed out a batch is over once another begins, and then the next epoch begins; unless ``go_to`` or
+    ``resume`` say where to go on.
 
     Attributes:
         epoch: the one that is being delivered, or will be next.
         step: batches of it handed out.
+        loaded: whether a state has been loaded and nothing happened since.
 
     >>> position = Position()
     >>> position.handed_out(0, 3)
@@ -19,22 +22,32 @@ class Position:
 
     epoch: int = 0
     step: int = 0
-    _asked: int | None = None
+    loaded: bool = False
+    _asked: tuple[int, int] | None = None
     _under_way: bool = False
 
-    def set_epoch(self, epoch: int) -> None:
+    def go_to(self, epoch: int) -> None:
         """The next pass delivers this epoch: from its start, or from where a loaded state had come to in it."""
-        self._asked = epoch
+        epoch = index(epoch)
+        if epoch < 0:
+            raise ValueError(f"set_epoch: expected an epoch from 0, found {epoch}")
+        self._asked = epoch, self.step if epoch == self.epoch and not self._under_way else 0
+        self.loaded = False
+
+    def resume(self, epoch: int, step: int) -> None:
+        """The next pass goes on after so many batches of an epoch."""
+        self.aim(epoch, step)
+        self._asked, self.loaded = (epoch, step), True
 
     @property
     def asked(self) -> bool:
-        """Whether ``set_epoch`` has named an epoch that no pass has begun yet."""
+        """Whether a place was named at which no pass has begun yet."""
         return self._asked is not None
 
     def next_pass(self) -> tuple[int, int]:
         """Where a pass that begins now begins: ``(epoch, step)``."""
         if self._asked is not None:
-            return self._asked, self.step if self._asked == self.epoch and not self._under_way else 0
+            return self._asked
         return (self.epoch + 1, 0) if self._under_way else (self.epoch, self.step)
 
     def aim(self, epoch: int, step: int) -> None:
@@ -44,7 +57,7 @@ class Position:
 
     def handed_out(self, epoch: int, step: int) -> None:
         """Stand after a batch that has been handed out, the last before ``step``."""
-        self.epoch, self.step, self._under_way = epoch, step, True
+        self.epoch, self.step, self._under_way, self.loaded = epoch, step, True, False
 
     def reached(self) -> tuple[int, int]:
         """Where training has come to: ``(epoch, step)``."""

@@ -1,6 +1,7 @@
 """The sampler: hands the plan to the workers slot by slot, from the place in training that it holds."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,9 @@ from torch.utils.data.distributed import DistributedSampler
 
 from onthefly.data.position import Position
 from onthefly.mixing.keys import Purpose, sample_key
-from onthefly.mixing.plan import MixPlan
+from onthefly.mixing.plan import MixPlan, Slots
+
+_RUN = 1 << 14  # slots taken from the plan at once
 
 
 class Slot(NamedTuple):
@@ -42,10 +45,19 @@ class PlanSampler(Position, DistributedSampler[Slot]):
     def __len__(self) -> int:
         return self.plan.length
 
+    def set_epoch(self, epoch: int) -> None:
+        """As frameworks call it: just after a state was loaded it means that state's epoch, since some count from 0
+        again."""
+        self.go_to(self.epoch if self.loaded else epoch)
+
     def __iter__(self) -> Iterator[Slot]:
         self.aim(*self.next_pass())
-        first = self.step * self.plan.batch_size
-        draw = sample_key(self.plan.seed, Purpose.AUGMENT, self.epoch, np.arange(first, self.plan.length))
-        slots = self.plan.epoch(self.epoch)
-        columns = (slots.index[first:], slots.label[first:], slots.key[first:], slots.synthetic[first:], draw)
+        slots, first = self.plan.epoch(self.epoch), self.step * self.plan.batch_size
+        starts = range(first, self.plan.length, _RUN)
+        runs = (slice(start, min(start + _RUN, self.plan.length)) for start in starts)
+        return chain.from_iterable(self._run(slots, self.epoch, run) for run in runs)
+
+    def _run(self, slots: Slots, epoch: int, run: slice) -> Iterator[Slot]:
+        draw = sample_key(self.plan.seed, Purpose.AUGMENT, epoch, np.arange(run.start, run.stop))
+        columns = (slots.index[run], slots.label[run], slots.key[run], slots.synthetic[run], draw)
         return map(Slot, *(column.tolist() for column in columns))

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import keystr, tree_flatten_with_path
 
+from onthefly.data.nested import places
 from onthefly.mixing.classes import Classes
 
 
@@ -86,7 +86,7 @@ def describe(sample: Any) -> dict[str, Field]:
     [0] float32[1, 8, 8] in [0, 0]
     [1] int64[] in [3, 3]
     """
-    return {keystr(path): _field(leaf) for path, leaf in tree_flatten_with_path(sample)[0]}
+    return {place: _field(part) for place, part in places(sample)}
 
 
 def differences(expected: Mapping[str, Field], found: Mapping[str, Field]) -> list[str]:
@@ -107,10 +107,10 @@ def _without_range(field: Field | None) -> Field | None:
     return field and Field(field.shape, field.dtype)
 
 
-def _field(leaf: Any) -> Field:
-    if isinstance(leaf, (bool, int, float)) or (hasattr(leaf, "__array_interface__") and not hasattr(leaf, "getbands")):
-        leaf = torch.tensor(leaf, dtype=torch.float64) if isinstance(leaf, float) else torch.as_tensor(leaf)
-    if not isinstance(leaf, Tensor):
-        return Field((), type(leaf).__name__)
-    bounds = (float(leaf.min()), float(leaf.max())) if leaf.numel() and not leaf.is_complex() else None
-    return Field(tuple(leaf.shape), str(leaf.dtype).removeprefix("torch."), bounds)
+def _field(part: Any) -> Field:
+    if isinstance(part, (bool, int, float)) or (hasattr(part, "__array_interface__") and not hasattr(part, "getbands")):
+        part = torch.tensor(part, dtype=torch.float64) if isinstance(part, float) else torch.as_tensor(part)
+    if not isinstance(part, Tensor):
+        return Field((), type(part).__name__)
+    bounds = (float(part.min()), float(part.max())) if part.numel() and not part.is_complex() else None
+    return Field(tuple(part.shape), str(part.dtype).removeprefix("torch."), bounds)

@@ -86,6 +86,8 @@ def tell(
     name: Name, scenario: Scenario, family: str | None, data: Path | None, out: Path, seeds: tuple[int, ...]
 ) -> Outcome:
     """Train the generator, and the classifiers of every arm with every seed."""
+    if not seeds:
+        raise ValueError("seeds: expected at least one, found none; write --seeds 0 1 2")
     setting, device = SETTINGS[name], default_device()
     parts = deal(name, data, most=setting.most, imbalance=setting.imbalance, owner=setting.owner)
     checkpoint, sheet = out / f"{name}-{scenario}.safetensors", out / f"{name}-{scenario}.png"

@@ -1,16 +1,17 @@
 """Other people's generators behind the one seam."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from onthefly.data.hermetic import hermetic
 from onthefly.data.spec import Field, Spec
-from onthefly.generators.latent import LatentGenerator
+from onthefly.generators.latent import Call, LatentGenerator
 from onthefly.mixing.classes import Classes
 
-Call = Callable[[nn.Module, Tensor, Tensor], Tensor]
+_PROBES = 4  # keys that are tried
 
 
 def from_module(
@@ -23,7 +24,7 @@ def from_module(
 ) -> LatentGenerator:
     """Anybody's network as a frozen generator.
 
-    The module is frozen where it stands: eval mode, no gradients. One key is tried alone and among others: a module
+    The module is frozen where it stands: eval mode, no gradients. A few keys are tried alone and together: a module
     that draws noise of its own, or looks across the batch, would not make the same sample again, and is refused.
 
     Args:
@@ -47,18 +48,26 @@ def from_module(
     shape = (latent,) if isinstance(latent, int) else tuple(latent)
     make = _ranged(call, value_range)
     made = LatentGenerator(module, Spec({}, Classes.of(classes)), shape, call=make)
-    among = _probe(made, module, count=3)
-    alone = _probe(made, module, count=1)
+    buffers = [buffer.clone() for buffer in module.buffers()]
+    with hermetic(0, _device_of(module)):
+        among = _probe(made, range(_PROBES))
+        alone = torch.cat([_probe(made, range(key, key + 1)) for key in range(_PROBES)])
     _check_keyed(alone, among, module)
+    if not all(map(torch.equal, buffers, module.buffers())):
+        raise ValueError(
+            f"from_module: {type(module).__name__} writes to its buffers when it makes samples, so the next ones may "
+            "differ; switch that off with call="
+        )
     field = Field(tuple(among.shape[1:]), str(among.dtype).removeprefix("torch."), (0.0, 1.0) if value_range else None)
-    return LatentGenerator(module, Spec({"sample": field}, made.classes), shape, call=make)
+    made.spec = Spec({"sample": field}, made.classes)
+    return made
 
 
 def _ranged(call: Call | None, value_range: tuple[float, float] | None) -> Call | None:
     if value_range is None:
         return call
-    low, high = value_range
-    if not low < high:
+    low, high = (*value_range, None, None)[:2]
+    if len(value_range) != 2 or not low < high:
         raise ValueError(
             f"value_range: expected (least, largest), found {value_range}; a module that ends in tanh yields (-1, 1)"
         )
@@ -70,13 +79,13 @@ def _ranged(call: Call | None, value_range: tuple[float, float] | None) -> Call 
     return ranged
 
 
-def _probe(generator: LatentGenerator, module: nn.Module, count: int) -> Tensor:
-    """Samples of the keys 0 .. count - 1."""
-    device = next((tensor.device for tensor in [*module.parameters(), *module.buffers()]), torch.device("cpu"))
-    keys = torch.arange(count, device=device)
+def _probe(generator: LatentGenerator, keys: range) -> Tensor:
+    """Samples of some keys, of all classes in turn."""
+    module, count = generator.network, len(keys)
+    numbers = torch.tensor(keys, device=_device_of(module))
     try:
-        made = generator.sample(keys % generator.classes.count, keys)
-    except (TypeError, RuntimeError, IndexError) as error:
+        made = generator.sample(numbers % generator.classes.count, numbers)
+    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
         raise ValueError(
             f"from_module: {type(module).__name__} failed on noise [{count}, {', '.join(map(str, generator.latent))}] "
             f"and labels [{count}]: {error}; pass latent= of its shape, or call=lambda module, noise, labels: ..."
@@ -89,12 +98,18 @@ def _probe(generator: LatentGenerator, module: nn.Module, count: int) -> Tensor:
 
 
 def _check_keyed(alone: Tensor, among: Tensor, module: nn.Module) -> None:
-    if not torch.allclose(alone[0], among[0], atol=1e-5, rtol=0):
+    if not among.isfinite().all():
+        raise ValueError(f"from_module: {type(module).__name__} made NaN or infinite values; load its weights first")
+    if not torch.allclose(alone, among, atol=1e-5, rtol=0):
         raise ValueError(
             f"from_module: {type(module).__name__} made another sample of the same noise and class beside other "
-            f"samples (they differ by up to {(alone[0] - among[0]).abs().max():g}): it draws noise of its own or looks "
+            f"samples (they differ by up to {(alone - among).abs().max():g}): it draws noise of its own or looks "
             "across the batch; switch that off with call="
         )
+
+
+def _device_of(module: nn.Module) -> torch.device:
+    return next((tensor.device for tensor in [*module.parameters(), *module.buffers()]), torch.device("cpu"))
 
 
 def _what(made: Any) -> str:

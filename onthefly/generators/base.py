@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from onthefly.data.batches import as_collated, unbatch
+from onthefly.data.nested import outline, parts, places
 from onthefly.data.spec import Field, Spec
 from onthefly.generators.noise import philox
 from onthefly.mixing.classes import Classes
@@ -54,8 +55,8 @@ class FrozenGenerator(ABC):
         Args:
             labels: ``int64[N]``, classes of this generator, on its device.
             keys: ``int64[N]``, non-negative, on its device.
-            sources: for a generator that wants them: one real sample for each, batched as the loader collates real
-                ones.
+            sources: for a generator that wants them: one real sample for each, images in [0, 1]; collated by
+                ``default_collate``, or a list of samples where the loader has another ``collate_fn``.
 
         Returns:
             A tensor ``[N, ...]``, which is delivered with its labels; or N of what ``dataset[i]`` yields, batched.
@@ -80,15 +81,13 @@ class FrozenGenerator(ABC):
         otherwise.
 
         Raises:
-            ValueError: if the samples are not as many as asked for, not of the declared shape and dtype, out of range,
-                or not finite.
+            ValueError: if the samples are not as many as asked for, not finite, or, where ``sample`` yields a tensor,
+                not of the declared shape, dtype and range.
         """
         with torch.no_grad():
             made = self.sample(labels, keys, sources)
-        if not isinstance(made, Tensor):
-            return as_collated(made)
         check_samples(made, len(labels), self.spec)
-        return [made, labels]
+        return [made, labels] if isinstance(made, Tensor) else as_collated(made)
 
     def items(self, labels: Tensor, keys: Tensor, sources: Any = None) -> list[Any]:
         """N samples, each what ``dataset[i]`` yields."""
@@ -145,9 +144,10 @@ class MappedGenerator(FrozenGenerator):
     def items(self, labels: Tensor, keys: Tensor, sources: Any = None) -> list[Any]:
         with torch.no_grad():
             made = self.inner.sample(labels, keys, sources)
-            if isinstance(made, Tensor):
-                check_samples(made, len(labels), self.inner.spec)
-            return [self.fn(sample, label) for sample, label in zip(unbatch(made, len(labels)), labels, strict=True)]
+            check_samples(made, len(labels), self.inner.spec)
+            items = [self.fn(sample, label) for sample, label in zip(unbatch(made, len(labels)), labels, strict=True)]
+        _check_finite(items)
+        return items
 
     def map(self, fn: PerSample) -> FrozenGenerator:
         return MappedGenerator(self.inner, lambda sample, label: fn(self.fn(sample, label), label))
@@ -166,7 +166,7 @@ class RelabeledGenerator(FrozenGenerator):
     def __init__(self, inner: FrozenGenerator, table: Mapping[Any, Any], classes: Any = None) -> None:
         self.inner, self.wants_source, self.card = inner, inner.wants_source, inner.card
         self.spec = Spec(inner.spec.fields, Classes.of(_new_classes(table) if classes is None else classes))
-        self._options = _options(table, self.spec.classes, inner.classes)
+        self._options = _options(table, self.spec.classes, inner)
         self._several = (self._options >= 0).sum(dim=1)
 
     @property
@@ -174,8 +174,12 @@ class RelabeledGenerator(FrozenGenerator):
         return np.asarray(self._several.cpu() > 0)
 
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
-        choice = philox(keys, 1, stream=Purpose.RELABEL)[:, 0] % self._several[labels].clamp(min=1)
-        return self.inner.sample(self._options[labels, choice], keys, sources)
+        several = self._several.to(labels.device)[labels]
+        if not several.all():
+            missing = self.classes.listed(labels[several == 0].unique().tolist())
+            raise ValueError(f"relabel: expected classes that the table says how to make, found {missing}; add them")
+        choice = philox(keys, 1, stream=Purpose.RELABEL)[:, 0] % several
+        return self.inner.sample(self._options.to(labels.device)[labels, choice], keys, sources)
 
     def to(self, device: torch.device | str) -> Self:
         self.inner.to(device)
@@ -183,9 +187,12 @@ class RelabeledGenerator(FrozenGenerator):
         return self
 
 
-def check_samples(samples: Tensor, count: int, spec: Spec) -> None:
-    """Refuse samples that are not what their generator declares: their number, shape, dtype, range, and that they are
-    finite."""
+def check_samples(samples: Any, count: int, spec: Spec) -> None:
+    """Refuse samples that are not as many as asked for, not finite, or not what their generator declares."""
+    if not isinstance(samples, Tensor):
+        _check_count(samples, count)
+        _check_finite(samples)
+        return
     field = next(iter(spec.fields.values()))
     found = Field(tuple(samples.shape[1:]), str(samples.dtype).removeprefix("torch."))
     if len(samples) != count or (found.shape, found.dtype) != (field.shape, field.dtype):
@@ -204,6 +211,24 @@ def check_samples(samples: Tensor, count: int, spec: Spec) -> None:
         )
 
 
+def _check_count(batch: Any, count: int) -> None:
+    for place, part in places(batch):
+        rows = len(part) if getattr(part, "ndim", 1) else "no rows"
+        if rows != count:
+            raise ValueError(
+                f"generator: expected {count} samples, found {rows} in {place or 'its samples'}; correct its sample()"
+            )
+
+
+def _check_finite(samples: Any) -> None:
+    floats = [part for part in parts(samples) if isinstance(part, Tensor) and part.is_floating_point()]
+    if floats and not torch.stack([part.isfinite().all() for part in floats]).all():
+        raise ValueError(
+            f"generator: expected finite values, found NaN or infinity in {outline(samples)}; train it again, or "
+            "correct the function given to map"
+        )
+
+
 def _new_classes(table: Mapping[Any, Any]) -> Any:
     """The classes that a table's keys are: names, or the numbers up to the largest."""
     if all(isinstance(key, str) for key in table):
@@ -213,11 +238,12 @@ def _new_classes(table: Mapping[Any, Any]) -> Any:
     raise ValueError(f"relabel: expected a table of names or of numbers, found {list(table)}; or pass classes=")
 
 
-def _options(table: Mapping[Any, Any], classes: Classes, inner: Classes) -> Tensor:
+def _options(table: Mapping[Any, Any], classes: Classes, inner: FrozenGenerator) -> Tensor:
     """``int64[C, most]``: the inner classes that each class may be made of, then -1."""
     rows: list[list[int]] = [[] for _ in range(classes.count)]
     for key, value in table.items():
-        several = value if isinstance(value, (list, tuple, set)) else (value,)
-        rows[classes.number(key, "relabel")] = [inner.number(one, "relabel") for one in several]
+        several = (value,) if isinstance(value, (str, Integral)) else value
+        numbers = {inner.classes.number(one, "relabel") for one in several}
+        rows[classes.number(key, "relabel")] = sorted(number for number in numbers if inner.makes[number])
     most = max(1, *map(len, rows))
     return torch.tensor([row + [-1] * (most - len(row)) for row in rows])

@@ -1,6 +1,7 @@
 """Checkpoints: safetensors with one card of canonical JSON. Nothing in a file is ever run."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,14 @@ def save(generator: FrozenGenerator, path: str | Path) -> Path:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata={_KEY: _canonical(generator.card)})
+    path.chmod(0o666 & ~_umask())  # safetensors writes a file for its owner alone
     return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def check_path(path: Path) -> None:
@@ -73,13 +81,12 @@ def load(path: str | Path, *, device: torch.device | str | None = None) -> Froze
     """
     path = Path(path)
     card = read_card(path)
-    family, spec = family_of(card["family"]), Spec.from_json(card["spec"])
-    config = family.configure(card["config"])
-    generator = LatentGenerator(family.network(spec, config), spec, (config.latent,), card=card)
+    network, spec, latent = _outlined(card, path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    _check_tensors(tensors, generator.network, path)
-    generator.network.load_state_dict(tensors)
+    _check_tensors(tensors, network, path)
+    network.load_state_dict(tensors, assign=True)
+    generator = LatentGenerator(network, spec, (latent,), card=card)
     return generator.to(device) if device is not None else generator
 
 
@@ -92,7 +99,9 @@ def read_card(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"checkpoint: no file {path}; train one with: onthefly train --out {path}")
+        raise FileNotFoundError(
+            f"checkpoint: no file {path}; train one with: onthefly train FOLDER --out {path.stem}.safetensors"
+        )
     _refuse_others(path)
     try:
         with safe_open(path, framework="pt") as file:
@@ -119,6 +128,20 @@ def new_card(family: str, config: Mapping[str, Any], spec: Spec, training: Mappi
         "spec": spec.to_json(),
         "training": dict(training),
     }
+
+
+def _outlined(card: Mapping[str, Any], path: Path) -> tuple[nn.Module, Spec, int]:
+    """The network that a card describes, without memory or values yet; what it makes; and the length of its noise."""
+    try:
+        family, spec = family_of(card["family"]), Spec.from_json(card["spec"])
+        config = family.configure(card["config"])
+        with torch.device("meta"):
+            return family.network(spec, config), spec, config.latent
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        raise ValueError(
+            f"checkpoint {path}: expected a card that describes a generator, found one that doesn't "
+            f"({type(error).__name__}: {error}); write it again with save()"
+        ) from error
 
 
 def _canonical(card: Mapping[str, Any]) -> str:

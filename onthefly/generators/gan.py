@@ -76,9 +76,6 @@ class GANTrainer:
         """The network as it is now."""
         return self.average
 
-    def finish(self, images: Tensor, labels: Tensor) -> None:
-        """Nothing is left to do when the steps are over."""
-
     def _train_critic(self, images: Tensor, labels: Tensor) -> float:
         with torch.no_grad():
             fakes = self._make(labels)

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from onthefly.data.spec import Spec
@@ -38,6 +40,12 @@ class LatentGenerator(FrozenGenerator):
         self.spec, self.latent, self.card = spec, tuple(latent), card
         self._call = call or _plain_call
 
+    @property
+    def makes(self) -> NDArray[np.bool_]:
+        """The classes that it was shown, as its card says."""
+        shown = (self.card or {}).get("training", {}).get("images_of_each_class")
+        return super().makes if shown is None else np.asarray(shown) > 0
+
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Tensor:
         """``int64[N]`` classes and ``int64[N]`` keys to samples ``[N, ...]``."""
         with torch.no_grad(), _plain_float32(keys.device):
@@ -57,12 +65,13 @@ def _plain_call(network: nn.Module, noise: Tensor, labels: Tensor) -> Tensor:
 def _plain_float32(device: torch.device) -> Iterator[None]:
     """Neither autocast nor TF32, with which a sample would depend on the batch it is made in."""
     backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
-    before = [backend.fp32_precision for backend in backends]
+    # On CUDA only, and no more than needed: what is set no longer follows the user's general setting.
+    fast = [one for one in backends if device.type == "cuda" and one.fp32_precision == "tf32"]
     try:
-        for backend in backends:
+        for backend in fast:
             backend.fp32_precision = "ieee"
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        for backend, precision in zip(backends, before, strict=True):
-            backend.fp32_precision = precision
+        for backend in fast:
+            backend.fp32_precision = "tf32"

@@ -38,8 +38,11 @@ def contact_sheet(
         The path.
     """
     rows = min(generator.classes.count, _MOST)
-    keys = torch.arange(rows * each, device=device)
-    fakes = generator.sample(keys // each, keys).cpu().unflatten(0, (rows, each))
+    made = torch.from_numpy(generator.makes)[:rows].nonzero()[:, 0]
+    keys = torch.arange(len(made) * each, device=device)
+    drawn = generator.sample(made.to(device).repeat_interleave(each), keys).cpu()
+    fakes = drawn.new_ones(rows, each, *drawn.shape[1:])
+    fakes[made] = drawn.unflatten(0, (len(made), each))
     columns = max([len(some) for some in real[:rows]], default=0)
     reals = fakes.new_ones(rows, columns, *fakes.shape[2:])
     for row, some in enumerate(real[:rows]):

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, default_collate
 from tqdm.auto import tqdm
 
@@ -18,7 +17,8 @@ from onthefly.data.batches import default_device
 from onthefly.data.dataset import HostCollate, SyntheticMixDataset
 from onthefly.data.hermetic import hermetic
 from onthefly.data.labels import Labels, labels_of
-from onthefly.data.normalize import Normalization, find_normalization, image_place
+from onthefly.data.nested import outline
+from onthefly.data.normalize import Normalization, find_normalization, image_in, is_unit
 from onthefly.data.spec import Spec
 from onthefly.generators.checkpoint import new_card
 from onthefly.generators.families import Config, Trainer, family_of
@@ -28,7 +28,6 @@ from onthefly.mixing.plan import MixPlan
 
 _PREVIEWS = 20  # contact sheets over a training
 _EXAMPLES = 5  # real images of each class on a sheet
-_SLACK = 1e-4  # how far an image may leave [0, 1] by rounding
 
 
 def train(
@@ -53,7 +52,7 @@ def train(
 
     Args:
         family: "gan" (sharper, slower) or "vae" (softer, quicker, best for the smallest sets).
-        dataset: map-style; yields an image ``float32[C, H, W]`` in [0, 1], alone or with a label.
+        dataset: map-style; yields an image ``float32[C, H, W]`` in [0, 1], with a label, or alone with ``labels=``.
         config: the family's sizes, such as ``{"latent": 64, "width": 32}``.
         steps: batches to train on; by default what suits a small data set.
         batch_size: images in a batch.
@@ -78,8 +77,11 @@ def train(
     torch.Size([1, 1, 8, 8])
     """
     kind, device = family_of(family), torch.device(device) if device is not None else default_device()
-    made, steps = kind.configure(config or {}), steps or kind.steps
+    made, steps = kind.configure(config or {}), kind.steps if steps is None else steps
+    if steps < 1:
+        raise ValueError(f"train: expected steps of 1 or more, found {steps}; leave it out for {kind.steps}")
     images = _Images(dataset, labels_of(dataset, labels), normalized, device)
+    batch_size = min(batch_size, len(images.labels.values))
     with hermetic(seed, device):
         trainer = kind.trainer(images.spec, made, device, steps)
         batches = images.batches(batch_size, balance, seed, num_workers)
@@ -109,13 +111,12 @@ class _Images:
         self.dataset, self.labels, self.device = dataset, labels, device
         self.norm = Normalization.of(normalized) or find_normalization(dataset)
         with hermetic(0):
-            first = self._image(default_collate([dataset[0]]))
+            first = self._image(_collate([dataset[0]]))
         channels, height, width = first.shape[1:]
         self.spec = Spec.image((channels, height, width), labels.classes)
         self.count = np.bincount(labels.values, minlength=labels.classes.count).tolist()
 
     def batches(self, size: int, balance: Any, seed: int, num_workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-        size = min(size, len(self.labels.values))
         plan = MixPlan(
             self.labels.values,
             batch_size=size,
@@ -130,7 +131,7 @@ class _Images:
             mixed,
             batch_size=size,
             sampler=mixed.sampler,
-            collate_fn=HostCollate(),
+            collate_fn=HostCollate(_collate),
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
         )
@@ -143,28 +144,32 @@ class _Images:
         """A few images of every class, fewer where it has fewer."""
         rows = [np.flatnonzero(self.labels.values == number)[:each] for number in range(self.labels.classes.count)]
         with hermetic(0):
-            return [[self._image(default_collate([self.dataset[int(row)]]))[0] for row in some] for some in rows]
+            return [[self._image(_collate([self.dataset[int(row)]]))[0] for row in some] for some in rows]
 
     def _image(self, batch: Any) -> Tensor:
-        leaves = tree_leaves(batch)
-        place = image_place(leaves, ndim=4)
-        if place is None:
-            found = ", ".join(
-                f"{leaf.dtype}{list(leaf.shape[1:])}" if isinstance(leaf, Tensor) else type(leaf).__name__
-                for leaf in leaves
-            )
+        found = image_in(batch, ndim=4)
+        if found is None:
             raise ValueError(
                 f"train: expected {type(self.dataset).__name__} to yield an image float32[C, H, W] in [0, 1], found "
-                f"{found}; give it transform=torchvision.transforms.ToTensor()"
+                f"{outline(batch)}; give it transform=torchvision.transforms.ToTensor()"
             )
-        image: Tensor = self.norm.undo(leaves[place]) if self.norm else leaves[place]
-        least, most = torch.stack(image.aminmax()).tolist()
-        if not (least >= -_SLACK and most <= 1 + _SLACK):
+        image: Tensor = self.norm.undo(found) if self.norm else found
+        if not is_unit(image):
             raise ValueError(
-                f"train: expected images in [0, 1], found values from {least:g} to {most:g}; pass normalized=(mean, "
-                "std), what your transform's Normalize was given"
+                f"train: expected images in [0, 1], found values from {image.min():g} to {image.max():g}; pass "
+                "normalized=(mean, std), what your transform's Normalize was given"
             )
         return image.float().clamp(0, 1)
+
+
+def _collate(samples: list[Any]) -> Any:
+    try:
+        return default_collate(samples)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"train: expected images float32[C, H, W] of one size, found {outline(samples[0])} ({error}); give the "
+            "dataset a transform that ends in torchvision.transforms.ToTensor()"
+        ) from error
 
 
 def _run(trainer: Trainer, bar: Any, draw: Callable[[], None]) -> int:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ class Power(Balance):
     exponent: float
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "exponent", float(self.exponent))
         if not 0 <= self.exponent <= 1:
             raise ValueError(f"Power: expected an exponent from 0 (uniform) to 1 (natural), found {self.exponent}")
 
@@ -70,6 +72,7 @@ class EffectiveNumber(Balance):
     beta: float
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "beta", float(self.beta))
         if not 0 <= self.beta < 1:
             raise ValueError(
                 f"EffectiveNumber: expected 0 <= beta < 1, found {self.beta}; the paper uses 0.9 to 0.9999"
@@ -116,10 +119,15 @@ def as_balance(balance: Any, classes: Classes) -> Balance:
 
 def _shares(balance: Mapping[Any, float], classes: Classes) -> Shares:
     shares = np.zeros(classes.count)
-    for key, share in balance.items():
-        if not share >= 0:
-            raise ValueError(f"balance: expected shares of 0 or more, found {share} for class {key!r}")
-        shares[classes.number(key, "balance")] = share
+    given = {classes.number(key, "balance"): key for key in balance}
+    if len(given) < len(balance):
+        raise ValueError(f"balance: expected each class once, found {list(balance)} by number and by name; use one")
+    for number, key in given.items():
+        if not (isinstance(balance[key], Real) and balance[key] >= 0):
+            raise ValueError(f"balance: expected shares of 0 or more, found {balance[key]!r} for class {key!r}")
+        shares[number] = balance[key]
     if not abs(shares.sum() - 1) <= 1e-6:
-        raise ValueError(f"balance: expected shares that sum to 1, found a sum of {shares.sum():g}; divide each by it")
+        left_out = classes.listed(sorted(set(range(classes.count)) - given.keys()))
+        hint = f"give {left_out} a share too" if left_out else "divide each by it"
+        raise ValueError(f"balance: expected shares that sum to 1, found a sum of {shares.sum():g}; {hint}")
     return Shares(tuple((shares / shares.sum()).tolist()))

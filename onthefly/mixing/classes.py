@@ -60,6 +60,10 @@ class Classes:
         """What to call a class: its name, or its number."""
         return self.names[number] if self.names is not None else str(number)
 
+    def key(self, number: int) -> str | int:
+        """How a class is written in a dict of classes: by its name, or by its number."""
+        return self.names[number] if self.names is not None else number
+
     def listed(self, numbers: Iterable[int], most: int = 5) -> str:
         """Some classes by name, the way a message lists them."""
         names = [self.name(int(number)) for number in numbers]
@@ -70,7 +74,7 @@ class Classes:
         return {name: number for number, name in enumerate(self.names or ())}
 
     def _choice(self) -> str:
-        numbers = f"a number from 0 to {self.count - 1}" if self.count > 1 else "0"
+        numbers = f"a class number from 0 to {self.count - 1}" if self.count > 1 else "class number 0"
         return numbers if self.names is None else f"one of {self.listed(range(self.count), 20)}, or {numbers}"
 
     def __len__(self) -> int:

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,22 +126,30 @@ class MixPlan:
         self.balance, self.schedule = as_balance(balance, self.classes), as_schedule(ratio)
         self.batch_size = _at_least_one(batch_size, "batch_size")
         self.epochs = None if epochs is None else _at_least_one(epochs, "epochs")
-        self.seed, self.drop_last, self.sources = int(seed), bool(drop_last), bool(sources)
+        self.seed, self.drop_last, self.sources = _whole(seed, "seed"), bool(drop_last), bool(sources)
         _check_labels(self.labels, self.classes)
         self.length = len(self.labels) - (len(self.labels) % self.batch_size if drop_last else 0)
         self.steps = -(-self.length // self.batch_size)
-        self._check_length()
+        if self.length == 0:
+            raise ValueError(
+                f"MixPlan: {len(self.labels)} samples don't fill one batch of {self.batch_size}; make batch_size "
+                "smaller or drop_last=False"
+            )
         self.natural = self.balance == NAMED["natural"]
 
         real = np.bincount(self.labels, minlength=self.classes.count)
         self._each = np.arange(self.classes.count)
         self._quotas = Quotas(
-            self.balance.weights(real), batch_size=self.batch_size, length=self.length, seed=self.seed
+            _checked(self.balance.weights(real), self.balance),
+            batch_size=self.batch_size,
+            length=self.length,
+            seed=self.seed,
         )
         self.census = Census(self.classes, real, self._quotas.slots)
         self._rows = np.argsort(self.labels, kind="stable")
         self._first_row = np.cumsum(real) - real
         self._sample_seed = hash64(self.seed, Purpose.SAMPLE, self._each)
+        self._check_schedule()
         self._fixed_ratio = None if self.schedule.changes else _fixed(self.ratio(0.0), self.schedule)
         self._totals = {0: self._totals_at_first()}
         self._latest: tuple[int, Slots] | None = None
@@ -164,8 +173,8 @@ class MixPlan:
             "labels": self._fingerprint,
             "classes": repr(self.classes) if self.classes.count <= _SHOWN else self.classes.count,
             "batch_size": self.batch_size,
-            "balance": repr(self.balance),
-            "ratio": repr(self.schedule) if is_dataclass(self.schedule) else type(self.schedule).__name__,
+            "balance": _shown(self.balance),
+            "ratio": _shown(self.schedule),
             "epochs": self.epochs,
             "seed": self.seed,
             "drop_last": int(self.drop_last),
@@ -296,15 +305,14 @@ class MixPlan:
         if epoch < 0 or (self.epochs is not None and epoch >= self.epochs):
             last = "" if self.epochs is None else f" to {self.epochs - 1}"
             raise ValueError(
-                f"MixPlan: expected an epoch from 0{last}, found {epoch}; epochs= is the length of training"
+                f"MixPlan: expected an epoch from 0{last}, found {epoch}; epochs= is the length of training, of which "
+                "each pass that delivered a batch is one, a mere look at the first too; loader.set_epoch(e) says which "
+                "is next"
             )
 
-    def _check_length(self) -> None:
-        if self.length == 0:
-            raise ValueError(
-                f"MixPlan: {len(self.labels)} samples don't fill one batch of {self.batch_size}; make batch_size "
-                "smaller or drop_last=False"
-            )
+    def _check_schedule(self) -> None:
+        """That it can be evaluated for these classes, and that the length of training is known if that matters."""
+        _fixed(self.ratio(0.0), self.schedule)
         if self.schedule.changes and self.epochs is None:
             raise ValueError(f"ratio: {self.schedule} changes over training, whose length is unknown; pass epochs=")
 
@@ -322,10 +330,10 @@ class MixPlan:
                 raise self._no_real_sample(missing)
 
     def _no_real_sample(self, missing: Ints) -> ValueError:
-        name = self.classes.name(int(missing[0]))
+        name = self.classes.key(int(missing[0]))
         return ValueError(
             f"labels: no real sample of {self.classes.listed(missing)}, so the ratio must be 1 there; pass "
-            f"ratio={{{name!r}: 1.0, ...}}, or balance={{...}} without it"
+            f"ratio={{{name!r}: 1.0, ...}}, ratio=Fill(cap=1.0), or balance={{...}} without it"
         )
 
 
@@ -366,7 +374,33 @@ def _check_labels(labels: Ints, classes: Classes) -> None:
             )
 
 
-def _at_least_one(number: int, name: str) -> int:
-    if int(number) != number or number < 1:
+def _checked(weights: Floats, balance: Any) -> Floats:
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise ValueError(f"balance: expected weights of 0 or more, not all 0, found {weights} from {_shown(balance)}")
+    return weights
+
+
+def _shown(setting: Any) -> str:
+    """A setting as it would be typed; of a class that says nothing about itself, its name."""
+    if is_dataclass(setting):
+        inside = [f"{field.name}={_shown(getattr(setting, field.name))}" for field in fields(setting)]
+        return f"{type(setting).__name__}({', '.join(inside)})"
+    if isinstance(setting, tuple):
+        return f"({', '.join(map(_shown, setting))})"
+    if isinstance(setting, (str, int, float)):
+        return repr(float(setting) if isinstance(setting, float) else setting)
+    return type(setting).__name__
+
+
+def _at_least_one(number: Any, name: str) -> int:
+    if _whole(number, name) < 1:
         raise ValueError(f"{name}: expected a whole number of 1 or more, found {number!r}")
+    return int(number)
+
+
+def _whole(number: Any, name: str) -> int:
+    if isinstance(number, float) and number.is_integer():
+        return int(number)
+    if not isinstance(number, Integral):
+        raise ValueError(f"{name}: expected a whole number, found {number!r}")
     return int(number)

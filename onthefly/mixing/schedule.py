@@ -1,8 +1,9 @@
 """Schedules: from the progress of training and a class to the share of its slots that is synthetic."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,11 @@ class Schedule(ABC):
     def changes(self) -> bool:
         """Whether the ratio depends on progress, so that the length of training must be known."""
 
+    @property
+    def is_zero(self) -> bool:
+        """Whether it is certain to be 0, for all classes at all times."""
+        return False
+
     def __mul__(self, other: "Schedule | float") -> "Schedule":
         return Product(self, as_schedule(other))
 
@@ -75,14 +81,18 @@ class Constant(Schedule):
     ratio: float
 
     def __post_init__(self) -> None:
-        _check_ratio(self.ratio, "ratio")
+        _settle(self, ratio="ratio")
 
     def __call__(self, progress: Floats, label: Ints, census: Census) -> Floats:
-        return np.full(len(label), float(self.ratio))
+        return np.full(len(label), self.ratio)
 
     @property
     def changes(self) -> bool:
         return False
+
+    @property
+    def is_zero(self) -> bool:
+        return self.ratio == 0
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ class Fill(Schedule):
     cap: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_ratio(self.cap, "Fill(cap=...)")
+        _settle(self, cap="Fill(cap=...)")
 
     def __call__(self, progress: Floats, label: Ints, census: Census) -> Floats:
         shortage = 1 - census.real / np.maximum(census.slots, 1e-9)
@@ -111,6 +121,10 @@ class Fill(Schedule):
     @property
     def changes(self) -> bool:
         return False
+
+    @property
+    def is_zero(self) -> bool:
+        return self.cap == 0
 
 
 @dataclass(frozen=True)
@@ -125,8 +139,7 @@ class Linear(Schedule):
     end: float
 
     def __post_init__(self) -> None:
-        _check_ratio(self.start, "Linear(start, ...)")
-        _check_ratio(self.end, "Linear(..., end)")
+        _settle(self, start="Linear(start, ...)", end="Linear(..., end)")
 
     def __call__(self, progress: Floats, label: Ints, census: Census) -> Floats:
         return self.start + (self.end - self.start) * progress
@@ -134,6 +147,10 @@ class Linear(Schedule):
     @property
     def changes(self) -> bool:
         return self.start != self.end
+
+    @property
+    def is_zero(self) -> bool:
+        return self.start == self.end == 0
 
 
 @dataclass(frozen=True)
@@ -151,8 +168,7 @@ class Cosine(Schedule):
     until: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_ratio(self.start, "Cosine(start, ...)")
-        _check_ratio(self.end, "Cosine(..., end)")
+        _settle(self, start="Cosine(start, ...)", end="Cosine(..., end)")
         _check_progress(self.until, "Cosine(until=...)")
 
     def __call__(self, progress: Floats, label: Ints, census: Census) -> Floats:
@@ -162,6 +178,10 @@ class Cosine(Schedule):
     @property
     def changes(self) -> bool:
         return self.start != self.end
+
+    @property
+    def is_zero(self) -> bool:
+        return self.start == self.end == 0
 
 
 @dataclass(frozen=True, init=False)
@@ -178,10 +198,12 @@ class Steps(Schedule):
     steps: tuple[tuple[float, float], ...]
 
     def __init__(self, ratios: Mapping[float, float]) -> None:
-        if not ratios:
-            raise ValueError("Steps: expected at least one {progress: ratio}, found none")
+        if not ratios or not isinstance(ratios, Mapping):
+            raise ValueError(
+                f"Steps: expected {{progress: ratio}}, found {ratios!r}; write Steps({{0.0: 0.5, 0.8: 0.1}})"
+            )
         for progress, ratio in ratios.items():
-            if not 0 <= progress <= 1:
+            if not (_is_number(progress) and 0 <= progress <= 1):
                 raise ValueError(
                     f"Steps: expected progress from 0 to 1, found {progress}; it is a fraction of training, not an "
                     "epoch"
@@ -197,6 +219,10 @@ class Steps(Schedule):
     def changes(self) -> bool:
         return self.steps[0][0] > 0 or len({ratio for _, ratio in self.steps}) > 1
 
+    @property
+    def is_zero(self) -> bool:
+        return not any(ratio for _, ratio in self.steps)
+
 
 @dataclass(frozen=True)
 class Product(Schedule):
@@ -211,6 +237,10 @@ class Product(Schedule):
     @property
     def changes(self) -> bool:
         return self.left.changes or self.right.changes
+
+    @property
+    def is_zero(self) -> bool:
+        return self.left.is_zero or self.right.is_zero
 
 
 @dataclass(frozen=True)
@@ -232,6 +262,10 @@ class Then(Schedule):
     def changes(self) -> bool:
         return True
 
+    @property
+    def is_zero(self) -> bool:
+        return self.first.is_zero and self.second.is_zero
+
 
 @dataclass(frozen=True)
 class PerClass(Schedule):
@@ -240,17 +274,25 @@ class PerClass(Schedule):
     schedules: tuple[tuple[Any, Schedule], ...]
 
     def __call__(self, progress: Floats, label: Ints, census: Census) -> Floats:
-        ratio = np.zeros(len(label))
-        for schedule in dict.fromkeys(schedule for _, schedule in self.schedules):
-            chosen = np.zeros(census.classes.count, bool)
-            chosen[[census.classes.number(key, "ratio") for key, one in self.schedules if one == schedule]] = True
-            mine = chosen[label]
-            ratio[mine] = schedule(progress[mine], label[mine], census)
+        distinct: dict[Any, tuple[int, Schedule]] = {}
+        which = np.full(census.classes.count, -1)
+        for key, schedule in self.schedules:
+            same = schedule if isinstance(schedule, Hashable) else id(schedule)
+            which[census.classes.number(key, "ratio")], _ = distinct.setdefault(same, (len(distinct), schedule))
+        ratio, mine = np.zeros(len(label)), which[label]
+        numbered = dict(distinct.values())
+        for number in np.unique(mine[mine >= 0]).tolist():
+            slots = np.flatnonzero(mine == number)
+            ratio[slots] = numbered[number](progress[slots], label[slots], census)
         return ratio
 
     @property
     def changes(self) -> bool:
         return any(schedule.changes for _, schedule in self.schedules)
+
+    @property
+    def is_zero(self) -> bool:
+        return all(schedule.is_zero for _, schedule in self.schedules)
 
 
 def as_schedule(ratio: Any) -> Schedule:
@@ -260,22 +302,33 @@ def as_schedule(ratio: Any) -> Schedule:
         ValueError: for anything else, and for numbers outside [0, 1].
 
     >>> as_schedule({"cat": 0.5, 1: Linear(0, 1)})
-    PerClass(schedules=(('cat', Constant(ratio=0.5)), (1, Linear(start=0, end=1))))
+    PerClass(schedules=(('cat', Constant(ratio=0.5)), (1, Linear(start=0.0, end=1.0))))
     """
     if isinstance(ratio, Schedule):
         return ratio
     if isinstance(ratio, Mapping):
         return PerClass(tuple((key, as_schedule(value)) for key, value in ratio.items()))
-    if isinstance(ratio, (int, float, np.number)):
-        return Constant(float(ratio))
+    if _is_number(ratio):
+        return Constant(ratio)
     raise ValueError(f"ratio: expected a number in [0, 1], a schedule, or {{class: either}}, found {ratio!r}")
 
 
-def _check_ratio(ratio: float, where: str) -> None:
-    if not 0 <= ratio <= 1:
-        raise ValueError(f"{where}: expected a share from 0 to 1, found {ratio}; half synthetic is 0.5")
+def _settle(schedule: Schedule, **where: str) -> None:
+    """Check the ratios of a schedule, and hold them as floats, so that equal schedules are equal to the letter."""
+    for name, place in where.items():
+        _check_ratio(getattr(schedule, name), place)
+        object.__setattr__(schedule, name, float(getattr(schedule, name)))
 
 
-def _check_progress(progress: float, where: str) -> None:
-    if not 0 < progress <= 1:
-        raise ValueError(f"{where}: expected a fraction of training above 0 and at most 1, found {progress}")
+def _check_ratio(ratio: Any, where: str) -> None:
+    if not (_is_number(ratio) and 0 <= ratio <= 1):
+        raise ValueError(f"{where}: expected a share from 0 to 1, found {ratio!r}; half synthetic is 0.5")
+
+
+def _check_progress(progress: Any, where: str) -> None:
+    if not (_is_number(progress) and 0 < progress <= 1):
+        raise ValueError(f"{where}: expected a fraction of training above 0 and at most 1, found {progress!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -20,6 +20,7 @@ NONE: dict[str, Any] = dict.fromkeys(
         "saturation",
         "hue",
         "gaussian",
+        "salt_and_pepper",
     ),
     0,
 )
@@ -77,3 +78,19 @@ def test_gaussian_noise_has_the_deviation_asked_for() -> None:
     images = torch.full((8, 3, 32, 32), 0.5)
     changed = augment.image((3, 32, 32), **{**NONE, "gaussian": 0.05})(images)
     assert (changed - images).std() == pytest.approx(0.05, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"flip": 2}, ("flip from 0 to 1", "2")),
+        ({"flip": float("nan")}, ("flip from 0 to 1", "nan")),
+        ({"gaussian": -1}, ("gaussian of 0 or more", "-1")),
+        ({"crop": -1}, ("crop of 0 or more", "-1")),
+        ({"hue": 0.7}, ("hue from 0 to 0.5", "0.7")),
+        ({"shape": (8, 8)}, ("(C, H, W)", "(8, 8)")),
+        ({"shape": (5, 8, 8), "salt_and_pepper": 0.1}, ("1 or 3 channels", "5")),
+    ],
+)
+def test_bad_input(options: dict[str, Any], words: tuple[str, ...], refused: Any) -> None:
+    refused(lambda: augment.image(**{"shape": (3, 8, 8), **options}), "augment.image: expected", "found", *words)

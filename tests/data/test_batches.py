@@ -1,6 +1,6 @@
 """Batches taken apart and put together."""
 
-from collections import namedtuple
+from collections import OrderedDict, namedtuple
 from typing import Any
 
 import numpy as np
@@ -54,14 +54,15 @@ def test_containers_are_those_of_default_collate() -> None:
 @pytest.mark.parametrize(
     ("synthetic", "words"),
     [
-        ([torch.zeros(1, 3)], ("[float32[2]]", "[float32[3]]", "generator.map")),
-        ([torch.zeros(1, 2, dtype=torch.float64)], ("float32[2]", "float64[2]")),
-        ({"x": torch.zeros(1, 2)}, ("[float32[2]]", "{'x': float32[2]}", "generator.map")),
-        ([torch.zeros(1, 2), torch.zeros(1)], ("[float32[2]]", "[float32[2], float32[]]")),
+        ([torch.zeros(1, 3)], ("float32[1, 2]", "float32[1, 3]")),
+        ([torch.zeros(1, 2, dtype=torch.float64)], ("float32[1, 2]", "float64[1, 2]")),
+        ({"x": torch.zeros(1, 2)}, ("[float32[1, 2]]", "{'x': float32[1, 2]}")),
+        ([torch.zeros(1, 2), torch.zeros(1)], ("[float32[1, 2]]", "[float32[1, 2], float32[1]]")),
+        ([["a"]], ("float32[1, 2]", "list of str")),
+        ([torch.zeros(3, 2)], ("1 synthetic rows", "3")),
     ],
 )
 def test_what_cannot_be_merged_is_shown(synthetic: Any, words: tuple[str, ...], refused: Any) -> None:
-    words = tuple(word.strip("[]") if len(words) == 3 and "," not in word else word for word in words)
     refused(lambda: merge([torch.zeros(1, 2)], synthetic, torch.tensor([False, True])), "expected", "found", *words)
 
 
@@ -92,3 +93,29 @@ def test_a_sample_in_the_types_of_another() -> None:
 @pytest.mark.parametrize("batch", [torch.zeros(3, 2), [torch.zeros(3), "x"], {"a": {"b": torch.zeros(3, 1)}}])
 def test_the_size_of_a_batch(batch: Any) -> None:
     assert size_of(batch) == 3
+
+
+def test_a_batch_of_strings_has_a_size() -> None:
+    assert size_of(["a", "b"]) == 2
+    assert size_of({"name": ["a", "b", "c"], "image": torch.zeros(3, 2)}) == 3
+
+
+def test_parts_of_a_dict_are_told_by_their_keys() -> None:
+    real = OrderedDict(image=torch.zeros(1, 2), mask=torch.ones(1, 2))
+    made = {"mask": torch.full((1, 2), 3.0), "image": torch.full((1, 2), 2.0)}
+    merged = merge(real, made, torch.tensor([False, True]))
+    assert type(merged) is OrderedDict
+    assert merged["image"].tolist() == [[0, 0], [2, 2]]
+    assert merged["mask"].tolist() == [[1, 1], [3, 3]]
+    one = like({"mask": torch.tensor(3), "image": torch.ones(1)}, {"image": np.zeros(1), "mask": 7})
+    assert list(one) == ["image", "mask"]
+    assert one["mask"] == 3
+    assert type(one["image"]) is np.ndarray
+
+
+def test_a_list_of_another_length_stays_as_it_is() -> None:
+    assert like([torch.tensor(1), [1, 2, 3]], (7, [5])) == (1, [1, 2, 3])
+
+
+def test_what_has_no_rows_is_not_selected_from(refused: Any) -> None:
+    refused(lambda: select([torch.zeros(3), 5], torch.tensor([True, False, True])), "3 rows", "[float32[3], int]")

@@ -107,3 +107,33 @@ def test_pinning_reaches_every_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self + 1)
     batch = host_batches(TensorDataset(torch.zeros(6, 2), torch.zeros(6)), ratio=0)[0].pin_memory()
     assert [part.unique().item() for part in batch.real] == [1, 1]
+
+
+def test_what_a_worker_is_told_to_write_reaches_the_user_s_dataset() -> None:
+    class Opened(list[Any]):
+        offset = 0
+
+        def __getitem__(self, row: Any) -> Any:
+            return super().__getitem__(row) + self.offset
+
+    def init(worker: int) -> None:
+        info = torch.utils.data.get_worker_info()
+        assert info is not None
+        info.dataset.offset = 10 * (worker + 1)
+
+    mixed = SyntheticMixDataset(Opened(range(6)), plan(ratio=0))
+    loader = DataLoader(mixed, 3, sampler=mixed.sampler, collate_fn=HostCollate(), num_workers=1, worker_init_fn=init)
+    assert torch.cat([batch.real for batch in loader]).min() >= 10
+
+
+def test_the_first_epoch_set_after_a_state_was_loaded_means_that_state_s() -> None:
+    sampler = SyntheticMixDataset(ROWS, plan()).sampler
+    sampler.resume(4, 1)
+    sampler.set_epoch(0)
+    assert sampler.next_pass() == (4, 1)
+    sampler.set_epoch(0)
+    assert sampler.next_pass() == (0, 0)
+    sampler.resume(4, 1)
+    sampler.handed_out(4, 2)
+    sampler.set_epoch(7)
+    assert sampler.next_pass() == (7, 0)

@@ -68,7 +68,14 @@ class Crowd(Net):
         return super().forward(noise - noise.mean(dim=0), labels)
 
 
-@pytest.mark.parametrize("kind", [Noisy, Crowd])
+class Biased(Net):
+    """Draws noise for one class only."""
+
+    def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
+        return super().forward(noise, labels) + torch.rand(len(noise), 1, 1, 1) * (labels == 1)[:, None, None, None]
+
+
+@pytest.mark.parametrize("kind", [Noisy, Crowd, Biased])
 def test_modules_that_would_not_make_a_sample_again(kind: type[Net], refused: Any) -> None:
     refused(lambda: from_module(kind(), latent=6, classes=2), kind.__name__, "noise of its own", "call=")
 
@@ -91,13 +98,37 @@ def test_batch_norm_looks_across_the_batch_only_in_training() -> None:
 @pytest.mark.parametrize(
     ("module", "options", "words"),
     [
-        (Net(), {"latent": 5}, ("Net failed", "noise [3, 5]", "latent=", "call=")),
-        (Net(), {"latent": 6, "classes": 9}, ("Net failed", "labels [3]")),
+        (Net(), {"latent": 5}, ("Net failed", "noise [4, 5]", "latent=", "call=")),
+        (Net(), {"latent": 6, "classes": 9}, ("Net failed", "labels [4]")),
         (nn.Linear(6, 2), {}, ("Linear failed", "call=")),
-        (Net(), {"call": lambda net, noise, labels: {"x": 1}}, ("a tensor of 3 samples", "a dict", "call=")),
+        (Net(), {"call": lambda net, noise, labels: {"x": 1}}, ("a tensor of 4 samples", "a dict", "call=")),
         (Net(), {"call": lambda net, noise, labels: net(noise, labels).sum(0)}, ("tensor of shape", "call=")),
         (Net(), {"value_range": (1, 0)}, ("value_range", "(1, 0)", "tanh")),
+        (Net(), {"value_range": (0, 1, 2)}, ("value_range", "(0, 1, 2)", "tanh")),
+        (Net(), {"call": lambda net, noise, labels: net.nothing}, ("Net failed", "nothing", "call=")),
+        (Net(), {"call": lambda net, noise, labels: net(noise, labels) / 0}, ("Net made NaN or infinite",)),
     ],
 )
 def test_bad_input(module: nn.Module, options: dict[str, Any], words: tuple[str, ...], refused: Any) -> None:
     refused(lambda: from_module(module, **{"latent": 6, "classes": 2, **options}), *words)
+
+
+def test_a_module_that_counts_its_calls_is_refused(refused: Any) -> None:
+    class Counts(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
+            self.calls += 1
+            return super().forward(noise, labels)
+
+    refused(lambda: from_module(Counts(), latent=6, classes=2), "Counts writes to its buffers", "call=")
+
+
+def test_trying_a_module_draws_nothing() -> None:
+    noisy = Noisy()
+    before = torch.random.get_rng_state()
+    with pytest.raises(ValueError, match="noise of its own"):
+        from_module(noisy, latent=6, classes=2)
+    assert torch.equal(before, torch.random.get_rng_state())

@@ -141,3 +141,51 @@ def test_faulty_samples_are_refused(fault: Any, words: tuple[str, ...], refused:
 )
 def test_bad_tables(table: Any, words: tuple[str, ...], refused: Any) -> None:
     refused(lambda: counting(("cat", "dog", "eel")).relabel(table), *words)
+
+
+class Wrong(FrozenGenerator):
+    """Makes whole samples, of which something is wrong."""
+
+    spec = Spec.image(SHAPE, 3)
+
+    def __init__(self, image: Tensor) -> None:
+        self.image = image
+
+    def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
+        return {"image": self.image, "label": labels}
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (torch.zeros(2, *SHAPE), ("3 samples", "found 2 in ['image']")),
+        (torch.tensor(0.0), ("3 samples", "no rows in ['image']")),
+        (torch.full((3, *SHAPE), torch.nan), ("finite values", "NaN")),
+    ],
+)
+def test_whole_samples_are_checked_too(image: Tensor, words: tuple[str, ...], refused: Any) -> None:
+    refused(lambda: Wrong(image).batch(LABELS, KEYS), "generator: expected", *words)
+
+
+def test_what_a_function_makes_of_samples_is_checked_too(refused: Any) -> None:
+    gone = counting().map(lambda image, label: (image / 0, label))
+    refused(lambda: gone.batch(LABELS, KEYS), "finite values", "map")
+    refused(lambda: gone.items(LABELS, KEYS), "finite values", "map")
+
+
+def test_several_classes_are_chosen_among_in_one_order() -> None:
+    gen = counting(("cat", "car", "bus"))
+    keys = torch.arange(20)
+    drawn = [
+        class_of(gen.relabel({"vehicle": several}).sample(torch.zeros(20, dtype=torch.int64), keys))
+        for several in (("car", "bus"), {"bus", "car"}, range(1, 3))
+    ]
+    assert drawn[0] == drawn[1] == drawn[2]
+    assert set(drawn[0]) == {1, 2}
+
+
+def test_a_class_that_the_table_leaves_out_is_not_made(refused: Any) -> None:
+    gen = counting().relabel({1: 2}, classes=("x", "y"))
+    assert gen.makes.tolist() == [False, True]
+    assert gen.relabel({"a": "x", "b": ("x", "y")}).makes.tolist() == [False, True]
+    refused(lambda: gen.sample(torch.tensor([1, 0]), torch.tensor([0, 1])), "relabel: expected", "found x")

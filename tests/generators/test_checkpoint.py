@@ -113,6 +113,11 @@ def test_weights_that_are_not_finite(path: Path, refused: Any) -> None:
         (lambda card: card | {"config": {"width": 4, "depth": 9}}, ("latent, width", "depth")),
         (lambda card: card | {"config": {"width": -4}}, ("whole numbers above 0", "-4")),
         (lambda card: [1], ("not a JSON object",)),
+        (lambda card: card | {"spec": 3}, ("checkpoint generator.safetensors", "describes a generator")),
+        (lambda card: card | {"spec": {"fields": {}, "classes": 2}}, ("describes a generator",)),
+        (lambda card: card | {"config": [1]}, ("describes a generator",)),
+        (lambda card: card | {"family": ["gan"]}, ("describes a generator",)),
+        (lambda card: card | {"config": {"width": 10**6}}, ("not those of its card",)),
     ],
 )
 def test_cards_that_are_not_ours(path: Path, change: Any, words: tuple[str, ...], refused: Any) -> None:
@@ -145,3 +150,14 @@ def test_a_header_of_any_length_is_not_taken_for_a_pickle(path: Path) -> None:
     else:
         pytest.fail("no header of such a length")
     load(path)
+
+
+def test_others_may_read_it(path: Path) -> None:
+    Path("plain").touch()
+    assert path.stat().st_mode == Path("plain").stat().st_mode
+
+
+def test_loading_draws_nothing(path: Path) -> None:
+    before = torch.random.get_rng_state()
+    load(path)
+    assert torch.equal(before, torch.random.get_rng_state())

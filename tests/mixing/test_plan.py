@@ -217,7 +217,7 @@ def test_a_class_without_real_samples_is_all_synthetic() -> None:
         ({"balance": {0: 0.5, 1: 0.6}}, ("balance", "sum to 1", "1.1")),
         ({"balance": {0: -0.5, 1: 1.5}}, ("balance", "0 or more", "-0.5")),
         ({"balance": {"dog": 1.0}}, ("balance", "'dog'")),
-        ({"classes": 3}, ("no real sample of 2", "ratio={'2': 1.0")),
+        ({"classes": 3}, ("no real sample of 2", "ratio={2: 1.0")),
         ({"classes": ("a", "b", "c"), "ratio": {"c": Linear(0, 1)}, "epochs": 3}, ("no real sample of c", "ratio")),
         ({"classes": 3, "ratio": 1, "sources": True}, ("from real ones", "none of 2")),
         ({"classes": ("a", "a")}, ("classes", "distinct", "a more than once")),

@@ -1,5 +1,6 @@
 """Schedules."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_whether_it_changes(schedule: Any, changes: bool) -> None:
 def test_equal_schedules_are_equal_and_show_what_they_are() -> None:
     assert as_schedule({"a": Fill(0.5) * 0.5}) == as_schedule({"a": Fill(0.5) * 0.5})
     assert repr(Fill(0.5) * Cosine(1, 0, until=0.9)) == (
-        "Product(left=Fill(cap=0.5), right=Cosine(start=1, end=0, until=0.9))"
+        "Product(left=Fill(cap=0.5), right=Cosine(start=1.0, end=0.0, until=0.9))"
     )
 
 
@@ -81,7 +82,10 @@ def test_equal_schedules_are_equal_and_show_what_they_are() -> None:
         (lambda: Fill(cap=2), ("Fill", "2")),
         (lambda: Linear(-0.1, 1), ("Linear", "-0.1")),
         (lambda: Cosine(0, 1, until=0), ("until", "0")),
-        (lambda: Steps({}), ("Steps", "none")),
+        (lambda: Steps({}), ("Steps", "{}", "write Steps(")),
+        (lambda: Steps([(0, 0.5)]), ("Steps", "[(0, 0.5)]", "write Steps(")),  # type: ignore[arg-type]
+        (lambda: Linear("0", 1), ("Linear", "'0'")),  # type: ignore[arg-type]
+        (lambda: as_schedule(True), ("ratio", "True")),
         (lambda: Steps({30: 0.5}), ("Steps", "30", "not an epoch")),
         (lambda: Steps({0.5: 1.5}), ("Steps", "1.5")),
         (lambda: Fill().then(0.5, at=2), ("at", "2")),
@@ -103,3 +107,37 @@ def test_a_schedule_that_leaves_zero_to_one_is_refused_where_it_does(refused: An
     from onthefly import MixPlan
 
     refused(lambda: MixPlan([0, 1], batch_size=1, balance="uniform", ratio=Wrong()), "ratio", "1.2", "Wrong")
+
+
+@pytest.mark.parametrize(
+    ("zero", "other"),
+    [
+        (as_schedule(0), as_schedule(0.1)),
+        (Fill(0), Fill(0.1)),
+        (Linear(0, 0), Linear(0, 0.1)),
+        (Cosine(0, 0), Cosine(0.1, 0)),
+        (Steps({0.0: 0, 0.5: 0}), Steps({0.5: 0.1})),
+        (0 * Fill(), Fill() * Fill()),
+        (Fill(0).then(0, at=0.5), Fill(0).then(0.1, at=0.5)),
+        (as_schedule({0: 0, "a": Fill(0)}), as_schedule({0: 0, "a": Fill()})),
+        (as_schedule({}), as_schedule({1: 1})),
+    ],
+)
+def test_which_schedules_are_certain_to_be_zero(zero: Schedule, other: Schedule) -> None:
+    assert zero.is_zero
+    assert not other.is_zero
+
+
+def test_a_schedule_that_cannot_be_hashed_may_serve_a_class() -> None:
+    @dataclass
+    class Mine(Schedule):
+        ratio: float
+
+        def __call__(self, progress: Any, label: Any, census: Any) -> Any:
+            return np.full(len(label), self.ratio)
+
+        changes = False
+
+    census = Census(Classes.of(2), np.ones(2, np.int64), np.ones(2))
+    ratio = as_schedule({0: Mine(0.25), 1: Mine(0.5)})
+    assert ratio(np.zeros(3), np.array([0, 1, 0]), census).tolist() == [0.25, 0.5, 0.25]
