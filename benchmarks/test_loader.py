@@ -44,6 +44,12 @@ def epoch(loader: Any) -> None:
         pass
 
 
+def test_nothing(versus: Any) -> None:
+    """How far two equal loaders are apart on this machine."""
+    one, other = plain(TENSORS, 0), plain(TENSORS, 0)
+    versus(lambda: epoch(one), lambda: epoch(other), rounds=41, group="noise", name="DataLoader", against="DataLoader")
+
+
 @pytest.mark.parametrize("planned", [False, True], ids=["drop-in", "planned"])
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -54,7 +60,7 @@ def test_ratio_0(versus: Any, dataset: str, workers: int, planned: bool) -> None
     versus(
         lambda: epoch(wrapped),
         lambda: epoch(peer),
-        rounds=21,
+        rounds=41,
         group=f"ratio 0, {dataset}, {workers} workers",
         name="wrap, balance uniform" if planned else "wrap",
         against="DataLoader, WeightedRandomSampler" if planned else "DataLoader",

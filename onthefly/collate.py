@@ -18,6 +18,7 @@ from onthefly.data.hermetic import hermetic
 from onthefly.data.nested import change
 from onthefly.data.normalize import Normalization, arrives_normalized, on_image
 from onthefly.generators.base import FrozenGenerator
+from onthefly.mixing.keys import Purpose, sample_key
 from onthefly.mixing.plan import Slots
 
 
@@ -107,11 +108,11 @@ class DeviceCollate:
                 batch = batch if self._change is None else self._change(batch, is_synthetic)
         return _tagged(batch, self._info(host.slots, is_synthetic)) if self.tag else batch
 
-    def finish(self, batch: Any, draw: int) -> Any:
-        """Move and augment a batch that no plan has made, all of it real."""
+    def finish(self, batch: Any, seed: int, epoch: int, step: int) -> Any:
+        """Move a batch that no plan has made, all of it real, and augment it, keyed by its place in training."""
         if self._change is None:
             return to_device(batch, self.device)
-        with torch.no_grad(), hermetic(draw, self.device):
+        with torch.no_grad(), hermetic(int(sample_key(seed, Purpose.AUGMENT, epoch, step)), self.device):
             return self._change(to_device(batch, self.device), None)
 
     def _filled(self, host: HostBatch, is_synthetic: Tensor) -> Any:

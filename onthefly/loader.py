@@ -21,7 +21,6 @@ from onthefly.data.sampler import PlanSampler
 from onthefly.generators.base import FrozenGenerator
 from onthefly.matching import check_for_kornia, makeable, match_classes, match_samples, read_examples, typical
 from onthefly.mixing.balance import NAMED
-from onthefly.mixing.keys import Purpose, sample_key
 from onthefly.mixing.plan import MixPlan, Totals
 from onthefly.mixing.schedule import Constant, Fill, Schedule, as_schedule
 
@@ -196,8 +195,7 @@ class MixIterator(Iterator[Any]):
             done = self._mix.collate(batch)
             self._loader.meter.count(batch.slots)
             return done
-        draw = int(sample_key(self._mix.seed, Purpose.AUGMENT, self._epoch, self._step))
-        done = self._mix.collate.finish(batch, draw)
+        done = self._mix.collate.finish(batch, self._mix.seed, self._epoch, self._step)
         self._loader.meter.count_unplanned(self._size(batch))
         return done
 

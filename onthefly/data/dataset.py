@@ -129,7 +129,7 @@ class HostCollate:
         self.collate_fn = collate_fn
 
     def __call__(self, items: Sequence[tuple[Slot, Any]]) -> HostBatch:
-        if not all(isinstance(item, tuple) and isinstance(item[0], Slot) for item in items):
+        if not (isinstance(items[0], tuple) and isinstance(items[0][0], Slot)):
             raise TypeError(
                 f"HostCollate: expected the slots of a plan, found samples of type {type(items[0]).__name__}: the "
                 "loader has another sampler; write DataLoader(mixed, sampler=mixed.sampler, collate_fn=HostCollate(), "
