@@ -74,10 +74,19 @@ def test_demo_prints_and_draws(
         (["demo", "--dataset", "mnist", "--data", "nowhere"], "mnist: expected a folder"),
         (["train", "pictures", "--out", "g.pt"], "ends in .safetensors"),
         (["train", "nothing", "--out", "g.safetensors"], "nothing"),
+        (["train", "pictures", "--out", "g.safetensors", "--steps", "0"], "steps of 1 or more"),
+        (["train", "broken", "--out", "g.safetensors", "--steps", "3", "--workers", "1"], "cannot identify image file"),
+        (["demo", "--seeds"], "seeds: expected at least one"),
     ],
 )
 def test_mistakes_are_told_in_a_line(type_in: Any, pictures: Path, words: list[str], said: str) -> None:
+    for number in range(9):
+        Path("broken", "cat").mkdir(parents=True, exist_ok=True)
+        Path("broken", "cat", f"{number}.png").write_bytes(
+            b"" if number else pictures.joinpath("cat/0.png").read_bytes()
+        )
     with pytest.raises(SystemExit) as caught:
         type_in(*words)
     assert str(caught.value).startswith("onthefly: ")
+    assert len(str(caught.value).splitlines()) == 1
     assert said in str(caught.value)

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from onthefly.demo.story import ARMS, Outcome
+from onthefly.demo.story import ARMS, RATIO, Outcome
 from onthefly.extras import require
+
+_TOP = 1.18  # of the axes of shares, with room for a legend
 
 
 def table(outcome: Outcome) -> str:
@@ -28,20 +30,18 @@ def verdict(outcome: Outcome) -> str:
     accuracy = {arm: rows.mean(axis=1) for arm, rows in outcome.recalls.items()}
     gain = accuracy["mix"] - accuracy["baseline"]
     gap = (accuracy["upper bound"] - accuracy["baseline"]).mean()
-    won = (
-        f"better with {(gain > 0).sum()} of {len(gain)} seeds, by {gain.mean():+.3f} on average ({gain.min():+.3f} to "
-        f"{gain.max():+.3f})"
-    )
+    sizes = f"on average ({gain.min():+.3f} to {gain.max():+.3f})"
+    better = f"better with {(gain > 0).sum()} of {len(gain)} seeds, by {gain.mean():+.3f} {sizes}"
+    worse = f"worse with {(gain < 0).sum()} of {len(gain)} seeds, by {gain.mean():+.3f} {sizes}"
     if (gain > 0).all():
-        closed = (
-            f" It closes {gain.mean() / gap:.0%} of the gap to training on the owner's images themselves."
-            if gap > 0
-            else ""
-        )
-        return f"The mix wins: its balanced accuracy is {won}.{closed}"
+        closed = f" It closes {gain.mean() / gap:.0%} of the gap to training on the owner's images themselves."
+        return f"The mix wins: its balanced accuracy is {better}.{closed if gap > 0 else ''}"
     if (gain <= 0).all():
-        return f"The mix loses: its balanced accuracy is {won}. Oversampling and augmentation do better here."
-    return f"No clear difference: the balanced accuracy of the mix is {won}. More seeds may tell."
+        return (
+            f"The mix loses: its balanced accuracy is {worse}. Oversampling and augmentation do better here; a "
+            "generator trained for longer, or a smaller ratio, may change that."
+        )
+    return f"No clear difference: the balanced accuracy of the mix is {better}. More seeds may tell."
 
 
 def draw_ratio(outcome: Outcome, path: Path) -> Path:
@@ -54,14 +54,14 @@ def draw_ratio(outcome: Outcome, path: Path) -> Path:
     delivered = stats.synthetic / np.maximum(stats.synthetic + stats.real, 1)
     left.bar(classes, delivered, color="tab:orange", label="delivered")
     left.plot(classes, outcome.planned, "k_", markersize=22, markeredgewidth=2, label="planned")
-    left.set(title="synthetic share of each class", ylim=(0, 1), ylabel="ratio")
+    left.set(title="synthetic share of each class", ylim=(0, _TOP), ylabel="ratio")
     for offset, arm, colour in zip((-0.27, 0, 0.27), ARMS, ("tab:gray", "tab:orange", "tab:green"), strict=True):
         right.bar(classes + offset, outcome.recalls[arm].mean(axis=0), width=0.27, color=colour, label=arm)
     lowest = min(rows.mean(axis=0).min() for rows in outcome.recalls.values())
-    right.set(title="recall on test images", ylim=(max(0, lowest - 0.1), 1))
+    right.set(title="recall on test images", ylim=(max(0, lowest - 0.1), _TOP))
     for axes in (left, right):
         axes.set_xticks(classes, names, rotation=0 if max(map(len, names)) < 3 else 45)
-        axes.legend(loc="upper left" if axes is left else "lower left")
+        axes.legend(loc="upper center", ncols=3)
     figure.savefig(path, dpi=120)
     return path
 
@@ -73,6 +73,6 @@ def next_steps(outcome: Outcome, plot: Path) -> str:
         "The same with your own loader:\n\n"
         "    import onthefly\n"
         "    from onthefly.schedule import Fill\n"
-        f'    loader = onthefly.wrap(loader, "{outcome.checkpoint}", balance="uniform", ratio=Fill(cap=0.8))\n\n'
+        f'    loader = onthefly.wrap(loader, "{outcome.checkpoint}", balance="uniform", ratio={RATIO})\n\n'
         "and a generator of your own images: onthefly train FOLDER --out generator.safetensors"
     )
