@@ -15,8 +15,9 @@ from onthefly.augment.apply import as_augment
 from onthefly.data.batches import default_device, like, merge, to_device
 from onthefly.data.dataset import HostBatch
 from onthefly.data.hermetic import hermetic
+from onthefly.data.images import on_image
 from onthefly.data.nested import change
-from onthefly.data.normalize import Normalization, arrives_normalized, on_image
+from onthefly.data.normalize import Normalization, arrives_normalized
 from onthefly.generators.base import FrozenGenerator
 from onthefly.mixing.keys import Purpose, sample_key
 from onthefly.mixing.plan import Slots

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from onthefly.augment.apply import is_kornia
+from onthefly.augment.fit import check_for_kornia
 from onthefly.checks import as_generator, as_plannable, check_loader, check_some_synthetic
 from onthefly.collate import DeviceCollate
 from onthefly.data.batches import default_device, size_of
@@ -19,7 +20,7 @@ from onthefly.data.normalize import Normalization, find_normalization
 from onthefly.data.position import Position
 from onthefly.data.sampler import PlanSampler
 from onthefly.generators.base import FrozenGenerator
-from onthefly.matching import check_for_kornia, makeable, match_classes, match_samples, read_examples, typical
+from onthefly.matching import makeable, match_classes, match_samples, read_examples, typical
 from onthefly.mixing.balance import NAMED
 from onthefly.mixing.plan import MixPlan, Totals
 from onthefly.mixing.schedule import Constant, Fill, Schedule, as_schedule
@@ -279,7 +280,8 @@ def wrap(
     where = default_device() if device is None else torch.device(device)
     norm = Normalization.of(normalized) or find_normalization(loader.dataset)
     if is_kornia(augment):
-        check_for_kornia(read_examples(loader.dataset, where), loader.collate_fn, norm, augment)
+        samples = [sample for _, sample in read_examples(loader.dataset, where)]
+        check_for_kornia(samples, loader.collate_fn, norm, augment)
     if balance in ("natural", NAMED["natural"]) and schedule.is_zero and not tag:
         return _rebuilt(loader, Mix(DeviceCollate(None, augment, where, normalized=norm), seed=seed))
     batches = as_plannable(loader)

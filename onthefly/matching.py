@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from onthefly.augment.apply import moves_images_alone
 from onthefly.data.batches import like, to_device, unbatch
 from onthefly.data.hermetic import hermetic
+from onthefly.data.images import images_of, is_unit, on_image, value_range
 from onthefly.data.nested import alike, keys_of, outline, parts, places
-from onthefly.data.normalize import Normalization, arrives_normalized, image_in, is_unit, on_image, with_tensors
+from onthefly.data.normalize import Normalization, arrives_normalized, check_unit, undone
 from onthefly.data.spec import describe, differences
 from onthefly.generators.base import FrozenGenerator, MappedGenerator
 from onthefly.mixing.classes import Classes
@@ -72,27 +72,6 @@ def typical(examples: Examples, normalized: Normalization | None) -> Any:
     return next((sample for sample in samples if arrives_normalized(sample, normalized)), samples[0])
 
 
-def check_for_kornia(
-    examples: Examples, collate_fn: Callable[[list[Any]], Any], normalized: Normalization | None, augment: Any
-) -> None:
-    """Refuse batches that Kornia would spoil: with images that are not floats in [0, 1], their normalisation undone.
-
-    Raises:
-        ValueError: naming ``augment`` or ``normalized``.
-    """
-    with hermetic(0):
-        batch = collate_fn([sample for _, sample in examples])
-    image = image_in(batch, ndim=4)
-    if image is None and collate_fn is default_collate:
-        raise ValueError(
-            f"augment: expected images float[N, C, H, W] in [0, 1] for Kornia, found {outline(batch)}; give the "
-            "dataset transform=torchvision.transforms.ToTensor(), or v2.ToDtype(torch.float32, scale=True)"
-        )
-    if image is not None:
-        _check_unit([image], normalized)
-        _warn_of_what_stays(batch, image, augment)
-
-
 def match_samples(
     examples: Examples,
     generator: FrozenGenerator,
@@ -121,7 +100,7 @@ def match_samples(
             "generator.map(lambda sample, label: ...):\n  " + "\n  ".join(lines)
         )
     _check_labels(examples, labels, _places_of_class(generator, numbers, made))
-    _check_ranges(_images([sample for _, sample in examples]), _images(made), normalized, _is_picture(real))
+    _check_ranges(images_of([sample for _, sample in examples]), images_of(made), normalized, _is_picture(real))
 
 
 def _make_some(
@@ -204,55 +183,17 @@ def _number(part: Any) -> int | None:
 def _check_ranges(real: list[Tensor], made: list[Tensor], normalized: Normalization | None, of_pictures: bool) -> None:
     if all(map(is_unit, made)):
         if not all(map(is_unit, real)):
-            _check_unit(real, normalized)
-    elif of_pictures or (real and (all(map(is_unit, real)) or all(map(is_unit, _undone(real, normalized))))):
+            check_unit(real, normalized)
+    elif of_pictures or (real and (all(map(is_unit, real)) or all(map(is_unit, undone(real, normalized))))):
         raise ValueError(
-            f"generator: expected images in [0, 1] like the real ones, found values {_range(made)}; declare the range "
-            "it yields: from_module(..., value_range=(-1, 1))"
+            f"generator: expected images in [0, 1] like the real ones, found values {value_range(made)}; declare the "
+            "range it yields: from_module(..., value_range=(-1, 1))"
         )
-
-
-def _check_unit(images: list[Tensor], normalized: Normalization | None) -> None:
-    plain = _undone(images, normalized)
-    if all(map(is_unit, plain)):
-        return
-    after = f"with {normalized} undone" if normalized else "and their dataset's transform has no lone Normalize to undo"
-    raise ValueError(
-        f"dataset: expected images in [0, 1], found values {_range(plain)}, {after}; pass normalized=(mean, std), what "
-        "the images were normalised with"
-    )
-
-
-def _warn_of_what_stays(batch: Any, image: Tensor, augment: Any) -> None:
-    """Masks and second views that a pipeline of images alone would leave where they are."""
-    for place, part in places(batch):
-        same_size = isinstance(part, Tensor) and part is not image and part.shape[-2:] == image.shape[-2:]
-        if same_size and part.ndim > 2 and moves_images_alone(augment):
-            warnings.warn(
-                f"augment: it moves the image, but not {place} of the same size; if that is a mask, give "
-                'AugmentationSequential data_keys=["input", "mask"], in the order of the batch',
-                stacklevel=4,
-            )
-
-
-def _images(samples: list[Any]) -> list[Tensor]:
-    """The images of some samples, those that are arrays too."""
-    found = (image_in(with_tensors(sample), ndim=3) for sample in samples)
-    return [image for image in found if image is not None]
 
 
 def _is_picture(sample: Any) -> bool:
     """Whether its image is PIL's, which holds 8 bits for [0, 1]."""
     return any(hasattr(part, "getbands") for part in parts(sample))
-
-
-def _undone(images: list[Tensor], normalized: Normalization | None) -> list[Tensor]:
-    return images if normalized is None else [normalized.undo(image) for image in images]
-
-
-def _range(images: list[Tensor]) -> str:
-    least, most = min(float(image.min()) for image in images), max(float(image.max()) for image in images)
-    return f"from {least:.3g} to {most:.3g}"
 
 
 def _relabel_hint(ours: Classes, theirs: Classes, problem: str) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from onthefly.data.batches import like, merge, select
+from onthefly.data.images import on_image
 from onthefly.data.nested import contain, outline
-from onthefly.data.normalize import Normalization, on_image
+from onthefly.data.normalize import Normalization
 
 Augment = Callable[[Any], Any]
 Change = Callable[[Any, Tensor | None], Any]
@@ -45,17 +46,6 @@ def is_kornia(augment: Any) -> bool:
     if type(augment) is nn.Sequential:
         return any(map(is_kornia, augment))
     return isinstance(augment, nn.Module) and type(augment).__module__.startswith("kornia.")
-
-
-def moves_images_alone(augment: Any) -> bool:
-    """Whether it is a Kornia pipeline, or has one, that moves images and nothing beside them."""
-    if isinstance(augment, Mapping):
-        return any(map(moves_images_alone, augment.values()))
-    if not is_kornia(augment) or len(getattr(augment, "data_keys", ["image"]) or ()) != 1:
-        return False
-    from kornia.augmentation import GeometricAugmentationBase2D
-
-    return any(isinstance(part, GeometricAugmentationBase2D) for part in augment.modules())
 
 
 def _change_all(change: Augment, batch: Any, _: Tensor | None) -> Any:

@@ -1,17 +1,12 @@
 """Normalisation: real images arrive as their dataset's transform left them, generators yield [0, 1]."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from onthefly.data.nested import change, change_at, outline, places
-
-_SLACK = 1e-3  # how far a value may leave [0, 1] by rounding
-_NAMES = ("['image']", "['pixel_values']", "['img']")  # what images are called in dicts
+from onthefly.data.images import images_of, is_unit, value_range
 
 
 @dataclass(frozen=True)
@@ -83,68 +78,31 @@ def find_normalization(dataset: Any) -> Normalization | None:
     return Normalization(_floats(found[0].mean), _floats(found[0].std)) if len(found) == 1 else None
 
 
-def on_image(structure: Any, fn: Callable[[Tensor], Tensor], ndim: int, what: str = "normalized") -> Any:
-    """Change the image in a sample (``ndim`` 3) or a batch (4): the floating-point tensor of that many dimensions; of
-    several, the one that a dict calls so, or the first.
-
-    Raises:
-        ValueError: if there is none, or several alike; naming ``what`` needs it.
-
-    >>> on_image([torch.zeros(1, 2, 2), 3], lambda image: image + 1, ndim=3)[0].unique()
-    tensor([1.])
-    """
-    found = list(_images(structure, ndim))
-    if len(found) == 1:
-        return change_at(found[0], fn, structure)
-    kind = f"float[{', '.join('NCHW'[-ndim:])}]"
-    if not found:
-        raise ValueError(
-            f"{what}: expected an image, one tensor {kind}, found none in {outline(structure)}; make it one in your "
-            "collate_fn, or in the dataset's transform"
-        )
-    raise ValueError(
-        f"{what}: expected one image {kind}, found several alike at {', '.join(found)} of {outline(structure)}; call "
-        "it 'image' in a dict, name all of them in Kornia's data_keys, or normalise in a callable of your own"
-    )
-
-
 def arrives_normalized(sample: Any, normalized: Normalization | None) -> bool:
     """Whether a dataset yields its sample normalised, and not only a ``collate_fn`` does it: the image is a tensor or
     an array with values outside [0, 1]."""
-    image = image_in(with_tensors(sample), ndim=3)
-    return normalized is not None and image is not None and not is_unit(image)
+    return normalized is not None and not all(map(is_unit, images_of([sample])))
 
 
-def is_unit(image: Tensor) -> bool:
-    """Whether all values lie in [0, 1], but for rounding."""
-    least, most = torch.stack(image.aminmax()).tolist()
-    return bool(least >= -_SLACK and most <= 1 + _SLACK)
+def check_unit(images: list[Tensor], normalized: Normalization | None) -> None:
+    """Refuse images outside [0, 1], their normalisation undone.
+
+    Raises:
+        ValueError: naming ``normalized``.
+    """
+    plain = undone(images, normalized)
+    if all(map(is_unit, plain)):
+        return
+    after = f"with {normalized} undone" if normalized else "and their dataset's transform has no lone Normalize to undo"
+    raise ValueError(
+        f"dataset: expected images in [0, 1], found values {value_range(plain)}, {after}; pass normalized=(mean, std), "
+        "what the images were normalised with"
+    )
 
 
-def with_tensors(sample: Any) -> Any:
-    """A sample with tensors for numpy's arrays of floats."""
-    return change(lambda part: torch.as_tensor(part) if _is_float_array(part) else part, sample)
-
-
-def image_in(structure: Any, ndim: int) -> Tensor | None:
-    """The image in a sample or a batch, as ``on_image`` finds it; of several alike the first."""
-    return next(iter(_images(structure, ndim).values()), None)
-
-
-def _images(structure: Any, ndim: int) -> dict[str, Tensor]:
-    """What may be the image, by place."""
-    found = {place: part for place, part in places(structure) if _is_image(part, ndim)}
-    named = {place: part for place, part in found.items() if place.endswith(_NAMES)}
-    first = next(iter(found.values()), None)
-    return named or {place: part for place, part in found.items() if first is not None and part.shape == first.shape}
-
-
-def _is_float_array(part: Any) -> bool:
-    return isinstance(part, np.ndarray) and part.dtype.kind == "f"
-
-
-def _is_image(part: Any, ndim: int) -> bool:
-    return isinstance(part, Tensor) and part.is_floating_point() and part.ndim == ndim
+def undone(images: list[Tensor], normalized: Normalization | None) -> list[Tensor]:
+    """Images without their normalisation."""
+    return images if normalized is None else [normalized.undo(image) for image in images]
 
 
 def _steps(transform: Any) -> list[Any]:

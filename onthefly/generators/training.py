@@ -16,9 +16,10 @@ from tqdm.auto import tqdm
 from onthefly.data.batches import default_device
 from onthefly.data.dataset import HostCollate, SyntheticMixDataset
 from onthefly.data.hermetic import hermetic
+from onthefly.data.images import image_in, is_unit
 from onthefly.data.labels import Labels, labels_of
 from onthefly.data.nested import outline
-from onthefly.data.normalize import Normalization, find_normalization, image_in, is_unit
+from onthefly.data.normalize import Normalization, find_normalization
 from onthefly.data.spec import Spec
 from onthefly.generators.checkpoint import new_card
 from onthefly.generators.families import Config, Trainer, family_of

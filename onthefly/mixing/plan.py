@@ -2,9 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from onthefly.mixing.balance import NAMED, as_balance
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.counts import BITS, ONE, Quotas
+from onthefly.mixing.given import as_labels, at_least_one, check_labels, check_weights, shown, whole
 from onthefly.mixing.keys import Purpose, hash64, runs, sample_key
 from onthefly.mixing.order import shuffled_order, stratified_order
 from onthefly.mixing.rows import cycle_rows
@@ -121,13 +121,13 @@ class MixPlan:
         classes: Any = None,
         sources: bool = False,
     ) -> None:
-        self.labels = _as_labels(labels)
+        self.labels = as_labels(labels)
         self.classes = Classes.of(int(self.labels.max()) + 1 if classes is None else classes)
         self.balance, self.schedule = as_balance(balance, self.classes), as_schedule(ratio)
-        self.batch_size = _at_least_one(batch_size, "batch_size")
-        self.epochs = None if epochs is None else _at_least_one(epochs, "epochs")
-        self.seed, self.drop_last, self.sources = _whole(seed, "seed"), bool(drop_last), bool(sources)
-        _check_labels(self.labels, self.classes)
+        self.batch_size = at_least_one(batch_size, "batch_size")
+        self.epochs = None if epochs is None else at_least_one(epochs, "epochs")
+        self.seed, self.drop_last, self.sources = whole(seed, "seed"), bool(drop_last), bool(sources)
+        check_labels(self.labels, self.classes)
         self.length = len(self.labels) - (len(self.labels) % self.batch_size if drop_last else 0)
         self.steps = -(-self.length // self.batch_size)
         if self.length == 0:
@@ -140,7 +140,7 @@ class MixPlan:
         real = np.bincount(self.labels, minlength=self.classes.count)
         self._each = np.arange(self.classes.count)
         self._quotas = Quotas(
-            _checked(self.balance.weights(real), self.balance),
+            check_weights(self.balance.weights(real), self.balance),
             batch_size=self.batch_size,
             length=self.length,
             seed=self.seed,
@@ -173,8 +173,8 @@ class MixPlan:
             "labels": self._fingerprint,
             "classes": repr(self.classes) if self.classes.count <= _SHOWN else self.classes.count,
             "batch_size": self.batch_size,
-            "balance": _shown(self.balance),
-            "ratio": _shown(self.schedule),
+            "balance": shown(self.balance),
+            "ratio": shown(self.schedule),
             "epochs": self.epochs,
             "seed": self.seed,
             "drop_last": int(self.drop_last),
@@ -350,57 +350,3 @@ def _fixed(ratio: Floats, schedule: Any) -> Ints:
     if wrong.any():
         raise ValueError(f"ratio: expected shares from 0 to 1, found {ratio[wrong][0]} from {schedule}")
     return np.rint(ratio * ONE).astype(np.int64)
-
-
-def _as_labels(labels: ArrayLike) -> Ints:
-    array = np.asarray(labels)
-    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
-        raise ValueError(
-            f"labels: expected one whole number for each sample, found an array of {array.dtype} and shape "
-            f"{array.shape}"
-        )
-    if not array.size:
-        raise ValueError("labels: expected at least one sample, found an empty dataset")
-    return array.astype(np.int64)
-
-
-def _check_labels(labels: Ints, classes: Classes) -> None:
-    for bad, what in ((labels < 0, "negative"), (labels >= classes.count, f"beyond the {classes.count} classes")):
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            raise ValueError(
-                f"labels: expected classes from 0 to {classes.count - 1}, found {labels[row]} at row {row} ({what}); "
-                "pass labels= with the class of every row"
-            )
-
-
-def _checked(weights: Floats, balance: Any) -> Floats:
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        raise ValueError(f"balance: expected weights of 0 or more, not all 0, found {weights} from {_shown(balance)}")
-    return weights
-
-
-def _shown(setting: Any) -> str:
-    """A setting as it would be typed; of a class that says nothing about itself, its name."""
-    if is_dataclass(setting):
-        inside = [f"{field.name}={_shown(getattr(setting, field.name))}" for field in fields(setting)]
-        return f"{type(setting).__name__}({', '.join(inside)})"
-    if isinstance(setting, tuple):
-        return f"({', '.join(map(_shown, setting))})"
-    if isinstance(setting, (str, int, float)):
-        return repr(float(setting) if isinstance(setting, float) else setting)
-    return type(setting).__name__
-
-
-def _at_least_one(number: Any, name: str) -> int:
-    if _whole(number, name) < 1:
-        raise ValueError(f"{name}: expected a whole number of 1 or more, found {number!r}")
-    return int(number)
-
-
-def _whole(number: Any, name: str) -> int:
-    if isinstance(number, float) and number.is_integer():
-        return int(number)
-    if not isinstance(number, Integral):
-        raise ValueError(f"{name}: expected a whole number, found {number!r}")
-    return int(number)

@@ -9,7 +9,7 @@ from torch.utils.data import Subset
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from onthefly.data.normalize import Normalization, find_normalization, on_image
+from onthefly.data.normalize import Normalization, find_normalization
 
 NORMALIZE = transforms.Normalize((0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
 
@@ -63,31 +63,6 @@ def test_it_is_found_in_the_dataset_s_transform(transform: Any) -> None:
 )
 def test_nothing_is_guessed(transform: Any) -> None:
     assert find_normalization(With(transform)) is None
-
-
-def test_only_the_image_is_changed() -> None:
-    sample = {"mask": torch.ones(4, 4), "image": torch.ones(3, 4, 4), "more": [torch.ones(3, 4, 4), 7]}
-    changed = on_image(sample, lambda image: image * 2, ndim=3)
-    assert changed["image"].unique().item() == 2
-    assert changed["mask"].unique().item() == changed["more"][0].unique().item() == 1
-
-
-@pytest.mark.parametrize(
-    ("structure", "words"),
-    [
-        ([1, "a"], ("found none in [int, str]",)),
-        ([torch.ones(3, 4, 4)] * 2, ("several alike at [0], [1]", "data_keys")),
-    ],
-)
-def test_an_image_that_cannot_be_told_is_asked_for(structure: Any, words: tuple[str, ...], refused: Any) -> None:
-    refused(lambda: on_image(structure, lambda image: image, ndim=3), "normalized: expected", "[C, H, W]", *words)
-
-
-def test_a_mask_is_not_the_image() -> None:
-    batch = {"mask": torch.ones(2, 3, 4, 4), "image": torch.ones(2, 3, 4, 4)}
-    assert on_image(batch, lambda image: image * 2, ndim=4)["mask"].unique().item() == 1
-    image, mask = on_image((torch.ones(2, 3, 4, 4), torch.ones(2, 1, 4, 4)), lambda image: image * 2, ndim=4)
-    assert (image.unique().item(), mask.unique().item()) == (2, 1)
 
 
 @pytest.mark.parametrize("given", [0.5, (0.5,), ((0.5,), (0.0,)), ((0.5, 0.5), (1.0,)), ("a", "b")])

@@ -1,0 +1,58 @@
+"""Whether a Kornia pipeline fits the batches that it will be given."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from onthefly.augment.apply import is_kornia
+from onthefly.data.hermetic import hermetic
+from onthefly.data.images import image_in
+from onthefly.data.nested import outline, places
+from onthefly.data.normalize import Normalization, check_unit
+
+
+def check_for_kornia(
+    samples: list[Any], collate_fn: Callable[[list[Any]], Any], normalized: Normalization | None, augment: Any
+) -> None:
+    """Refuse batches that Kornia would spoil: with images that are not floats in [0, 1], their normalisation undone.
+
+    Raises:
+        ValueError: naming ``augment`` or ``normalized``.
+    """
+    with hermetic(0):
+        batch = collate_fn(samples)
+    image = image_in(batch, ndim=4)
+    if image is None and collate_fn is default_collate:
+        raise ValueError(
+            f"augment: expected images float[N, C, H, W] in [0, 1] for Kornia, found {outline(batch)}; give the "
+            "dataset transform=torchvision.transforms.ToTensor(), or v2.ToDtype(torch.float32, scale=True)"
+        )
+    if image is not None:
+        check_unit([image], normalized)
+        _warn_of_what_stays(batch, image, augment)
+
+
+def _warn_of_what_stays(batch: Any, image: Tensor, augment: Any) -> None:
+    """Masks and second views that a pipeline of images alone would leave where they are."""
+    for place, part in places(batch):
+        same_size = isinstance(part, Tensor) and part is not image and part.shape[-2:] == image.shape[-2:]
+        if same_size and part.ndim > 2 and _moves_images_alone(augment):
+            warnings.warn(
+                f"augment: it moves the image, but not {place} of the same size; if that is a mask, give "
+                'AugmentationSequential data_keys=["input", "mask"], in the order of the batch',
+                stacklevel=4,
+            )
+
+
+def _moves_images_alone(augment: Any) -> bool:
+    """Whether it is a Kornia pipeline, or has one, that moves images and nothing beside them."""
+    if isinstance(augment, Mapping):
+        return any(map(_moves_images_alone, augment.values()))
+    if not is_kornia(augment) or len(getattr(augment, "data_keys", ["image"]) or ()) != 1:
+        return False
+    from kornia.augmentation import GeometricAugmentationBase2D
+
+    return any(isinstance(part, GeometricAugmentationBase2D) for part in augment.modules())

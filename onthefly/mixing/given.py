@@ -1,0 +1,72 @@
+"""What a user gives a plan: checked, and shown in messages and states."""
+
+from dataclasses import fields, is_dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onthefly.mixing.classes import Classes
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def as_labels(labels: ArrayLike) -> Ints:
+    """The class of every row as ``int64[N]``."""
+    array = np.asarray(labels)
+    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
+        raise ValueError(
+            f"labels: expected one whole number for each sample, found an array of {array.dtype} and shape "
+            f"{array.shape}"
+        )
+    if not array.size:
+        raise ValueError("labels: expected at least one sample, found an empty dataset")
+    return array.astype(np.int64)
+
+
+def check_labels(labels: Ints, classes: Classes) -> None:
+    """Refuse labels that are none of the classes, naming the first."""
+    for bad, what in ((labels < 0, "negative"), (labels >= classes.count, f"beyond the {classes.count} classes")):
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise ValueError(
+                f"labels: expected classes from 0 to {classes.count - 1}, found {labels[row]} at row {row} ({what}); "
+                "pass labels= with the class of every row"
+            )
+
+
+def check_weights(weights: Floats, balance: Any) -> Floats:
+    """The weights of a balance, which may be anybody's."""
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise ValueError(f"balance: expected weights of 0 or more, not all 0, found {weights} from {shown(balance)}")
+    return weights
+
+
+def shown(setting: Any) -> str:
+    """A setting as it would be typed; of a class that says nothing about itself, its name."""
+    if is_dataclass(setting):
+        inside = [f"{field.name}={shown(getattr(setting, field.name))}" for field in fields(setting)]
+        return f"{type(setting).__name__}({', '.join(inside)})"
+    if isinstance(setting, tuple):
+        return f"({', '.join(map(shown, setting))})"
+    if isinstance(setting, (str, int, float)):
+        return repr(float(setting) if isinstance(setting, float) else setting)
+    return type(setting).__name__
+
+
+def at_least_one(number: Any, name: str) -> int:
+    """A count."""
+    if whole(number, name) < 1:
+        raise ValueError(f"{name}: expected a whole number of 1 or more, found {number!r}")
+    return int(number)
+
+
+def whole(number: Any, name: str) -> int:
+    """A whole number, be it held as a float."""
+    if isinstance(number, float) and number.is_integer():
+        return int(number)
+    if not isinstance(number, Integral):
+        raise ValueError(f"{name}: expected a whole number, found {number!r}")
+    return int(number)
