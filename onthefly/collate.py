@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate, get_worker_info
 
 from onthefly.augment.apply import as_augment
-from onthefly.data.batches import default_device, like, merge, to_device
+from onthefly.data.batches import as_collated, default_device, like, merge, to_device
 from onthefly.data.dataset import HostBatch
 from onthefly.data.hermetic import hermetic
 from onthefly.data.images import on_image
-from onthefly.data.nested import change
+from onthefly.data.nested import change, contained
 from onthefly.data.normalize import Normalization, arrives_normalized
 from onthefly.generators.base import FrozenGenerator
 from onthefly.mixing.keys import Purpose, sample_key
@@ -129,6 +129,8 @@ class DeviceCollate:
         sources = self._sources(host)
         if host.collated:
             made = _normalized(self.generator.batch(labels, keys, sources), self.normalized, ndim=4)
+            if host.real is None:
+                return contained(to_device(_own(made), self.device), as_collated(self.example))
             return _merge(to_device(host.real, self.device), to_device(made, self.device), is_synthetic)
         items = [_normalized(item, self._of_samples, ndim=3) for item in self.generator.items(labels, keys, sources)]
         fakes, reals = iter(to_device(_own(items), torch.device("cpu"))), iter(host.real or ())
@@ -163,8 +165,6 @@ def _moved(augment: Any, device: torch.device) -> Any:
 
 
 def _merge(real: Any, synthetic: Any, is_synthetic: Tensor) -> Any:
-    if real is None:
-        return _own(synthetic)
     try:
         return merge(real, synthetic, is_synthetic)
     except ValueError as error:

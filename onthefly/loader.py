@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader
 
 from onthefly.augment.apply import is_kornia
 from onthefly.augment.fit import check_for_kornia
@@ -14,13 +14,14 @@ from onthefly.checks import as_generator, as_plannable, check_loader, check_some
 from onthefly.collate import DeviceCollate
 from onthefly.data.batches import default_device, size_of
 from onthefly.data.dataset import HostCollate, SyntheticMixDataset
+from onthefly.data.examples import read_examples, typical
 from onthefly.data.labels import labels_of
 from onthefly.data.meter import Meter, Stats
 from onthefly.data.normalize import Normalization, find_normalization
 from onthefly.data.position import Position
 from onthefly.data.sampler import PlanSampler
 from onthefly.generators.base import FrozenGenerator
-from onthefly.matching import makeable, match_classes, match_samples, read_examples, typical
+from onthefly.matching import makeable, match_classes, match_samples
 from onthefly.mixing.balance import NAMED
 from onthefly.mixing.plan import MixPlan, Totals
 from onthefly.mixing.schedule import Constant, Fill, Schedule, as_schedule
@@ -202,10 +203,10 @@ class MixIterator(Iterator[Any]):
 
     def _size(self, batch: Any) -> int:
         """Rows of the batch just handed out: by arithmetic where the loader makes batches of one size."""
-        size = self._loader.batch_size
-        if size is None or not isinstance(self._loader.sampler, Sized):
+        batches = self._loader.batch_sampler
+        if not isinstance(batches, BatchSampler) or not isinstance(batches.sampler, Sized):
             return size_of(batch)
-        return min(size, len(self._loader.sampler) - (self._step - 1) * size)
+        return min(batches.batch_size, len(batches.sampler) - (self._step - 1) * batches.batch_size)
 
     def __len__(self) -> int:
         return len(self._base)
@@ -247,7 +248,7 @@ def wrap(
         augment: a callable ``batch -> batch``, a Kornia module, or ``{"real": either, "synthetic": either}``; on the
             device.
         normalized: ``(mean, std)`` if real images arrive normalised; found by itself if the dataset's transform has one
-            ``Normalize``.
+            ``Normalize``; False to leave all images as they are.
         device: where batches are delivered; by default this process's current CUDA device, or the CPU where there is
             none.
         tag: add a ``MixInfo`` to each batch: as its last part, or under "mix" in a dict.
@@ -278,11 +279,10 @@ def wrap(
     schedule = _as_ratio(ratio, made)
     balance = ("natural" if made is None else "uniform") if balance is None else balance
     where = default_device() if device is None else torch.device(device)
-    norm = Normalization.of(normalized) or find_normalization(loader.dataset)
-    if is_kornia(augment):
-        samples = [sample for _, sample in read_examples(loader.dataset, where)]
-        check_for_kornia(samples, loader.collate_fn, norm, augment)
+    norm = find_normalization(loader.dataset) if normalized is None else Normalization.of(normalized)
     if balance in ("natural", NAMED["natural"]) and schedule.is_zero and not tag:
+        if is_kornia(augment):
+            check_for_kornia(read_examples(loader.dataset, where), loader.collate_fn, norm, augment)
         return _rebuilt(loader, Mix(DeviceCollate(None, augment, where, normalized=norm), seed=seed))
     batches = as_plannable(loader)
     known = labels_of(loader.dataset, labels)
@@ -301,6 +301,8 @@ def wrap(
         sources=made is not None and made.wants_source,
     )
     examples = read_examples(loader.dataset, where)
+    if is_kornia(augment):
+        check_for_kornia(examples, loader.collate_fn, norm, augment)
     if made is not None:
         match_samples(examples, made, known.values, collate_fn=loader.collate_fn, normalized=norm, device=where)
     if made is not None and not schedule.is_zero:
@@ -348,6 +350,8 @@ def _check_state(state: dict[str, Any], settings: dict[str, Any]) -> None:
     missing = {"epoch", "step", "totals", "settings"} - state.keys()
     if missing:
         raise ValueError(f"state: expected {', '.join(sorted(missing))} too; load what MixLoader.state_dict() gave")
+    if not isinstance(state["totals"], Mapping) or not isinstance(state["settings"], Mapping):
+        raise ValueError("state: expected totals and settings by name; load what MixLoader.state_dict() gave")
     for name in ("epoch", "step"):
         if not isinstance(state[name], int) or state[name] < 0:
             raise ValueError(

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from onthefly.data.batches import like, to_device, unbatch
+from onthefly.data.examples import Examples, typical
 from onthefly.data.hermetic import hermetic
 from onthefly.data.images import images_of, is_unit, on_image, value_range
 from onthefly.data.nested import alike, keys_of, outline, parts, places
@@ -21,9 +22,7 @@ from onthefly.mixing.classes import Classes
 from onthefly.mixing.schedule import Schedule, as_schedule
 
 Ints = NDArray[np.int64]
-Examples = list[tuple[int, Any]]  # rows, and what the dataset yields there
 
-_EXAMPLES = 8  # real samples that are looked at
 _CLASSES = 4  # classes of which a synthetic one is
 
 
@@ -59,19 +58,6 @@ def makeable(generator: FrozenGenerator, schedule: Schedule) -> Schedule:
     return schedule * as_schedule({int(number): 1.0 for number in np.flatnonzero(makes)})
 
 
-def read_examples(dataset: Any, device: torch.device) -> Examples:
-    """A few samples from all over a dataset, each with its row."""
-    rows = np.unique(np.linspace(0, len(dataset) - 1, _EXAMPLES).astype(int))
-    with hermetic(0, device):
-        return [(int(row), dataset[int(row)]) for row in rows]
-
-
-def typical(examples: Examples, normalized: Normalization | None) -> Any:
-    """The example that shows best what a sample is: one that is seen to be normalised, if there is any."""
-    samples = [sample for _, sample in examples]
-    return next((sample for sample in samples if arrives_normalized(sample, normalized)), samples[0])
-
-
 def match_samples(
     examples: Examples,
     generator: FrozenGenerator,
@@ -91,8 +77,10 @@ def match_samples(
         ValueError: listing every difference, and what to type.
     """
     default = collate_fn is default_collate
-    real = examples[0][1]
-    numbers, made = _make_some(generator, real, default, normalized, device)
+    real, samples = typical(examples, normalized), [sample for _, sample in examples]
+    norm = normalized if default or arrives_normalized(real, normalized) else None
+    source = real if norm is None or not generator.wants_source else on_image(real, norm.undo, ndim=3)
+    numbers, made = _make_some(generator, source, default, device)
     lines = _differences(real, made[0]) if default else _unlike(real, like(made[0], real))
     if lines:
         raise ValueError(
@@ -100,23 +88,22 @@ def match_samples(
             "generator.map(lambda sample, label: ...):\n  " + "\n  ".join(lines)
         )
     _check_labels(examples, labels, _places_of_class(generator, numbers, made))
-    _check_ranges(images_of([sample for _, sample in examples]), images_of(made), normalized, _is_picture(real))
+    _check_made_labels(numbers, made, _places_of_label(examples, labels))
+    if norm is not None:
+        on_image(made[0], norm.apply, ndim=3)
+    _check_ranges(images_of(samples), images_of(made), normalized, _is_picture(real))
 
 
 def _make_some(
-    generator: FrozenGenerator, real: Any, default: bool, normalized: Normalization | None, device: torch.device
+    generator: FrozenGenerator, source: Any, default: bool, device: torch.device
 ) -> tuple[list[int], list[Any]]:
     """Synthetic samples of a few classes, on the CPU; and their classes."""
     makes = np.flatnonzero(generator.makes)
     numbers = np.unique(makes[np.linspace(0, len(makes) - 1, _CLASSES).astype(int)]).tolist()
-    labels = torch.tensor(numbers, device=device)
-    sources: Any = None
-    if generator.wants_source:
-        undo = None if normalized is None else normalized.undo
-        source = on_image(real, undo, ndim=3) if undo and (default or arrives_normalized(real, normalized)) else real
-        sources = to_device(default_collate([source] * len(numbers)) if default else [source] * len(numbers), device)
+    labels, sources = torch.tensor(numbers, device=device), [source] * len(numbers)
+    given = (default_collate(sources) if default else sources) if generator.wants_source else None
     with hermetic(0, device):
-        items = generator.items(labels, torch.arange(len(numbers), device=device), sources)
+        items = generator.items(labels, torch.arange(len(numbers), device=device), to_device(given, device))
     return numbers, to_device(items, torch.device("cpu"))
 
 
@@ -174,6 +161,26 @@ def _check_labels(examples: Examples, labels: Ints, where: list[str]) -> None:
                 )
 
 
+def _places_of_label(examples: Examples, labels: Ints) -> list[str]:
+    """Where real samples hold their class, if they are of several."""
+    if len({int(labels[row]) for row, _ in examples}) < 2:
+        return []
+    found = [(labels[row], dict(places(sample))) for row, sample in examples]
+    return [place for place in found[0][1] if all(_number(sample.get(place)) == label for label, sample in found)]
+
+
+def _check_made_labels(numbers: list[int], made: list[Any], where: list[str]) -> None:
+    for number, sample in zip(numbers, made, strict=True):
+        found = dict(places(sample))
+        for place in where:
+            if _number(found.get(place)) != number:
+                raise ValueError(
+                    f"generator: expected its samples of class {number} to hold {number} at {place}, as what the "
+                    f"dataset yields does, found {found.get(place)}; make it so with generator.map(lambda sample, "
+                    "label: ...)"
+                )
+
+
 def _number(part: Any) -> int | None:
     """A whole number, however it is held."""
     value = part.item() if getattr(part, "ndim", None) == 0 else part
@@ -197,7 +204,8 @@ def _is_picture(sample: Any) -> bool:
 
 
 def _relabel_hint(ours: Classes, theirs: Classes, problem: str) -> str:
+    how_many = "" if ours.names is not None else f", classes={ours.count}"
     return (
         f"generator: it and the dataset {problem}: expected {ours}, found {theirs}; say which is which with "
-        "generator.relabel({dataset class: generator class})"
+        f"generator.relabel({{dataset class: generator class}}{how_many})"
     )

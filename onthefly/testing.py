@@ -84,4 +84,5 @@ class FaultyGenerator(FrozenGenerator):
             return made
         if self.fault == "raise":
             raise RuntimeError("FaultyGenerator: raised on purpose")
-        return change(_FAULTS[self.fault], made)
+        wrong = _FAULTS[self.fault]
+        return change(lambda part: wrong(part) if isinstance(part, Tensor) else part, made)

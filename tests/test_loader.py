@@ -3,7 +3,8 @@
 import copy
 import pickle
 import warnings
-from collections import UserDict
+from collections import UserDict, namedtuple
+from dataclasses import dataclass
 from typing import Any
 
 import kornia.augmentation as K
@@ -11,15 +12,17 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler, Subset, TensorDataset
-from torchvision import transforms
+from torchvision import transforms, tv_tensors
+from torchvision.transforms import v2
 from torchvision.transforms.functional import normalize, to_pil_image, to_tensor
+from torchvision.tv_tensors import BoundingBoxes
 
 import onthefly
 from onthefly import HostCollate, MixLoader, augment
 from onthefly.balance import Balance
 from onthefly.data.sampler import PlanSampler
 from onthefly.generators import FrozenGenerator, save
-from onthefly.schedule import Cosine, Fill, Linear
+from onthefly.schedule import Cosine, Fill, Linear, Schedule
 from onthefly.testing import CountingGenerator
 
 SHAPE = (1, 8, 8)
@@ -601,3 +604,141 @@ def test_samples_for_another_collate_are_compared_part_by_part(
 ) -> None:
     plain = DataLoader(Photos(images, make), 8, shuffle=True, collate_fn=as_pairs)
     refused(lambda: wrap(plain, generator), "generator", "expected", "found", *words)
+
+
+class Whole(CountingGenerator):
+    """Makes whole samples, labels and all, under its own numbers."""
+
+    def sample(self, labels: Any, keys: Any, sources: Any = None) -> Any:
+        return {"label": labels, "image": super().sample(labels, keys)}
+
+
+class Named(Dataset[Any]):
+    """Samples by name, of named classes."""
+
+    classes = ("cat", "dog", "eel", "fox")
+
+    def __init__(self, images: TensorDataset) -> None:
+        self.images, self.targets = images, images.tensors[1]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, row: int) -> Any:
+        return {"image": self.images[row][0], "label": int(self.targets[row])}
+
+
+def test_a_generator_with_labels_of_its_own_is_seen(images: TensorDataset, refused: Any) -> None:
+    plain = DataLoader(Named(images), 8, shuffle=True)
+    turned = Whole(SHAPE, ("fox", "eel", "dog", "cat"))
+    words = ("generator: expected its samples of class 0 to hold 0 at ['label']", "found 3", "generator.map")
+    refused(lambda: wrap(plain, turned), *words)
+    mapped = turned.map(lambda sample, label: {**sample, "label": label})
+    for batch in wrap(plain, mapped, tag=True, ratio=0.5):
+        assert torch.equal(batch["label"], batch["mix"].label)
+        made = (batch["image"][batch["mix"].synthetic, 0, 0, 0] * 4).round().long()
+        assert torch.equal(made, 3 - batch["mix"].label[batch["mix"].synthetic])
+
+
+def test_labels_that_are_the_dataset_s_own_keep_their_names(images: TensorDataset) -> None:
+    plain = DataLoader(Named(images), 8, shuffle=True)
+    gen = counting(("fox", "eel", "dog", "cat")).map(lambda image, label: {"image": image, "label": label})
+    for one, two in zip(wrap(plain, gen), wrap(plain, gen, labels=images.tensors[1]), strict=True):
+        assert torch.equal(one["image"], two["image"])
+
+
+def test_batches_that_are_all_synthetic_look_like_the_others(images: TensorDataset) -> None:
+    class Pairs(Named):
+        def __getitem__(self, row: int) -> Any:
+            return Pair(*self.images[row])
+
+    gen = Whole(SHAPE, Named.classes)
+    for batch in wrap(DataLoader(Named(images), 8, shuffle=True), gen, ratio=Linear(1, 0), epochs=2):
+        assert list(batch) == ["image", "label"]
+    gen = counting(Named.classes)
+    for batch in wrap(DataLoader(Pairs(images), 8, shuffle=True), gen, ratio=Linear(1, 0), epochs=2):
+        assert type(batch) is Pair
+
+
+Pair = namedtuple("Pair", "image label")
+
+
+def test_torchvision_s_tensors_are_what_another_collate_gets(images: TensorDataset) -> None:
+    class Boxed(Named):
+        def __getitem__(self, row: int) -> Any:
+            boxes = BoundingBoxes([[0, 0, 2, 2]], format="XYXY", canvas_size=(8, 8))  # type: ignore[call-overload]
+            return {"image": tv_tensors.Image(self.images[row][0]), "boxes": boxes}
+
+    def flipped(samples: list[Any]) -> Any:
+        return [v2.RandomHorizontalFlip(p=1.0)(sample)["boxes"].tolist() for sample in samples]
+
+    gen = counting().map(lambda image, label: {"boxes": torch.tensor([[0, 0, 2, 2]]), "image": image})
+    for boxes in wrap(DataLoader(Boxed(images), 8, shuffle=True, collate_fn=flipped), gen, ratio=0.5):
+        assert boxes == [[[6, 0, 8, 2]]] * len(boxes)
+
+
+def two_views(images: TensorDataset) -> Any:
+    class Views(Dataset[Any]):
+        transform = transforms.Normalize((0.5,), (0.25,))
+        targets = images.tensors[1]
+
+        def __len__(self) -> int:
+            return len(images)
+
+        def __getitem__(self, row: int) -> Any:
+            view = self.transform(images[row][0])
+            return view, view.flip(-1), int(self.targets[row])
+
+    return DataLoader(Views(), 8, shuffle=True)
+
+
+def test_two_normalised_views_are_augmented_by_their_keys(images: TensorDataset) -> None:
+    pipeline = K.AugmentationSequential(K.RandomHorizontalFlip(p=1.0), data_keys=["input", "input"])
+    plain = two_views(images)
+    augmented, same = wrap(plain, balance="uniform", augment=pipeline), wrap(plain, balance="uniform")
+    for (one, two, _), (a, b, _) in zip(augmented, same, strict=True):
+        assert torch.allclose(one, a.flip(-1), atol=1e-5)
+        assert torch.allclose(two, b.flip(-1), atol=1e-5)
+
+
+def test_what_is_ambiguous_is_refused_at_once_and_can_be_left_as_it_is(images: TensorDataset, refused: Any) -> None:
+    gen = counting().map(lambda image, label: (image, image.flip(-1), label))
+    refused(lambda: wrap(two_views(images), gen), "normalized: expected one image", "normalized=False")
+    normalised = gen.map(lambda sample, label: ((sample[0] - 0.5) / 0.25, (sample[1] - 0.5) / 0.25, label))
+    for one, two, _ in wrap(two_views(images), normalised, normalized=False, augment=lambda batch: batch):
+        assert torch.equal(one, two.flip(-1))
+    refused(lambda: wrap(two_views(images), augment=augment.image(SHAPE)), "augment: expected one image", "data_keys")
+
+
+def test_a_state_tells_mixes_apart_whatever_numbers_they_are_written_with(plain: Any, refused: Any) -> None:
+    state = wrap(plain, counting(), ratio={np.int64(1): 0.5}).state_dict()
+    wrap(plain, counting(), ratio={1: np.float32(0.5)}).load_state_dict(state)
+    other = wrap(plain, counting(), ratio={np.int64(2): 0.5})
+    refused(lambda: other.load_state_dict(state), "ratio: expected", "found")
+
+
+@dataclass(frozen=True)
+class Table(Schedule):
+    ratios: Any
+
+    def __call__(self, progress: Any, label: Any, census: Any) -> Any:
+        return np.full(len(label), self.ratios[0])
+
+    changes = False
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_a_schedule_of_one_s_own_may_hold_anything(plain: Any, kind: Any, refused: Any) -> None:
+    state = wrap(plain, counting(), ratio={0: Table(kind([0.5])), 1: Table(kind([0.9]))}).state_dict()
+    other = wrap(plain, counting(), ratio={0: Table(kind([0.5])), 1: Table(kind([0.8]))})
+    refused(lambda: other.load_state_dict(state), "ratio: expected", "found")
+
+
+def test_stats_of_zipped_batches_of_a_batch_sampler_of_one_s_own(images: TensorDataset) -> None:
+    class Buckets(BatchSampler):
+        pass
+
+    buckets = Buckets(SequentialSampler(images), 5, drop_last=False)
+    loader = wrap(DataLoader(images, batch_sampler=buckets, collate_fn=lambda b: tuple(zip(*b, strict=True))))
+    list(loader)
+    assert loader.stats().real.tolist() == [37]

@@ -1,14 +1,14 @@
 """Running an augmentation: Kornia's pipelines on the parts they name, any other callable on the batch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
-from onthefly.data.batches import like, merge, select
+from onthefly.data.batches import merge, select
 from onthefly.data.images import on_image
-from onthefly.data.nested import contain, outline
+from onthefly.data.nested import contain, contained, outline
 from onthefly.data.normalize import Normalization
 
 Augment = Callable[[Any], Any]
@@ -54,12 +54,12 @@ def _change_all(change: Augment, batch: Any, _: Tensor | None) -> Any:
 
 def _change_sides(real: Augment, synthetic: Augment, batch: Any, is_synthetic: Tensor | None) -> Any:
     if is_synthetic is None or not is_synthetic.any():
-        return like(real(batch), batch)
+        return contained(real(batch), batch)
     if is_synthetic.all():
-        return like(synthetic(batch), batch)
+        return contained(synthetic(batch), batch)
     ones, others = real(select(batch, ~is_synthetic)), synthetic(select(batch, is_synthetic))
     try:
-        return like(merge(ones, others, is_synthetic), batch)
+        return contained(merge(ones, others, is_synthetic), batch)
     except ValueError as error:
         raise ValueError(
             f"augment: {error}; let both sides return batches of one shape and dtype, or use one callable for all"
@@ -73,7 +73,9 @@ def _on_batch(augment: Any, normalized: Normalization | None) -> Augment:
         raise ValueError(
             f"augment: expected a callable, found {augment!r}; write augment=lambda batch: ..., or a Kornia pipeline"
         )
-    change: Augment = partial(_run_kornia, augment) if is_kornia(augment) else augment
+    if is_kornia(augment):
+        return partial(_run_kornia, augment, normalized)
+    change: Augment = augment
     return change if normalized is None else partial(_run_in_unit, change, normalized)
 
 
@@ -85,21 +87,33 @@ def _run_in_unit(change: Augment, normalized: Normalization, batch: Any) -> Any:
     return on_image(change(on_image(batch, normalized.undo, ndim=4)), normalized.apply, ndim=4)
 
 
-def _run_kornia(pipeline: nn.Module, batch: Any) -> Any:
+def _run_kornia(pipeline: nn.Module, normalized: Normalization | None, batch: Any) -> Any:
     """By its data keys: a dict by name, a tuple or list in their order; a pipeline of images alone gets the image,
     wherever it is."""
     keys = getattr(pipeline, "data_keys", ["image"])
     if keys is None:
-        return _run_by_name(pipeline, batch)
+        by_name = partial(_run_by_name, pipeline)
+        return by_name(batch) if normalized is None else _run_in_unit(by_name, normalized, batch)
     if len(keys) == 1:
-        return on_image(batch, pipeline, ndim=4, what="augment")
+        return on_image(batch, _in_unit(pipeline, normalized), ndim=4, what="augment")
     if not isinstance(batch, (tuple, list)) or len(batch) < len(keys):
         raise ValueError(
             f"augment: expected a batch of at least {len(keys)} parts for data_keys {[key.name for key in keys]}, "
             f"found {outline(batch)}; for a dict batch give AugmentationSequential data_keys=None and name the batch's "
             "keys as Kornia does"
         )
-    return contain(batch, [*pipeline(*batch[: len(keys)]), *batch[len(keys) :]])
+    undo, apply = (None, None) if normalized is None else (normalized.undo, normalized.apply)
+    changed = _on_images(pipeline(*_on_images(batch, keys, undo)), keys, apply)
+    return contain(batch, [*changed, *batch[len(keys) :]])
+
+
+def _on_images(values: Sequence[Any], keys: Sequence[Any], fn: Augment | None) -> list[Any]:
+    """Values in the order of their data keys, the images among them changed."""
+    return [fn(value) if fn and key.name == "IMAGE" else value for value, key in zip(values, keys, strict=False)]
+
+
+def _in_unit(pipeline: nn.Module, normalized: Normalization | None) -> Augment:
+    return pipeline if normalized is None else lambda image: normalized.apply(pipeline(normalized.undo(image)))
 
 
 def _run_by_name(pipeline: nn.Module, batch: Any) -> Any:

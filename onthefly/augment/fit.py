@@ -8,14 +8,15 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from onthefly.augment.apply import is_kornia
+from onthefly.data.examples import Examples
 from onthefly.data.hermetic import hermetic
-from onthefly.data.images import image_in
+from onthefly.data.images import image_in, on_image
 from onthefly.data.nested import outline, places
 from onthefly.data.normalize import Normalization, check_unit
 
 
 def check_for_kornia(
-    samples: list[Any], collate_fn: Callable[[list[Any]], Any], normalized: Normalization | None, augment: Any
+    examples: Examples, collate_fn: Callable[[list[Any]], Any], normalized: Normalization | None, augment: Any
 ) -> None:
     """Refuse batches that Kornia would spoil: with images that are not floats in [0, 1], their normalisation undone.
 
@@ -23,7 +24,7 @@ def check_for_kornia(
         ValueError: naming ``augment`` or ``normalized``.
     """
     with hermetic(0):
-        batch = collate_fn(samples)
+        batch = collate_fn([sample for _, sample in examples])
     image = image_in(batch, ndim=4)
     if image is None and collate_fn is default_collate:
         raise ValueError(
@@ -32,6 +33,8 @@ def check_for_kornia(
         )
     if image is not None:
         check_unit([image], normalized)
+        if _sees_images_alone(augment):
+            on_image(batch, _unchanged, ndim=4, what="augment")
         _warn_of_what_stays(batch, image, augment)
 
 
@@ -48,11 +51,20 @@ def _warn_of_what_stays(batch: Any, image: Tensor, augment: Any) -> None:
 
 
 def _moves_images_alone(augment: Any) -> bool:
-    """Whether it is a Kornia pipeline, or has one, that moves images and nothing beside them."""
     if isinstance(augment, Mapping):
         return any(map(_moves_images_alone, augment.values()))
-    if not is_kornia(augment) or len(getattr(augment, "data_keys", ["image"]) or ()) != 1:
+    if not _sees_images_alone(augment):
         return False
     from kornia.augmentation import GeometricAugmentationBase2D
 
     return any(isinstance(part, GeometricAugmentationBase2D) for part in augment.modules())
+
+
+def _sees_images_alone(augment: Any) -> bool:
+    if isinstance(augment, Mapping):
+        return any(map(_sees_images_alone, augment.values()))
+    return is_kornia(augment) and len(getattr(augment, "data_keys", ["image"]) or ()) == 1
+
+
+def _unchanged(image: Tensor) -> Tensor:
+    return image

@@ -76,6 +76,8 @@ def image(
         )
     pad = min(height, width) // 8 if crop is None else crop
     _check_strength("crop", pad, math.inf)
+    if pad != int(pad):
+        raise ValueError(f"augment.image: expected crop in whole pixels, found {crop}; 0 leaves it out")
     jitter = (brightness, contrast, saturation, hue) if channels == 3 else (brightness, contrast, 0.0, 0.0)
     steps: list[Any] = []
     if flip:
@@ -84,7 +86,7 @@ def image(
         sizes = (1 - scale, 1 + scale)
         steps.append(K.RandomAffine(float(rotate), (translate, translate), sizes, float(shear), p=1.0))
     if pad:
-        steps.append(K.RandomCrop((height, width), padding=pad, p=1.0))
+        steps.append(K.RandomCrop((height, width), padding=int(pad), p=1.0))
     if any(jitter):
         steps.append(K.ColorJitter(*jitter, p=1.0))
     if gaussian:

@@ -8,8 +8,9 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
+from torchvision.tv_tensors import TVTensor, wrap
 
-from onthefly.data.nested import alike, change, contain, keys_of, outline, parts
+from onthefly.data.nested import change, contain, contained, keys_of, outline, parts
 
 
 def as_collated(batch: Any) -> Any:
@@ -54,18 +55,13 @@ def merge(real: Any, synthetic: Any, is_synthetic: Tensor) -> Any:
 
 
 def like(sample: Any, example: Any) -> Any:
-    """A sample on the CPU, in the containers and types of another one: numbers, numpy arrays or PIL images where that
-    has them.
+    """A sample on the CPU, in the containers and types of another one: numbers, numpy arrays, PIL images or
+    torchvision's tensors where that has them.
 
     >>> like([torch.tensor(3), torch.zeros(2)], (7, torch.ones(2)))
     (3, tensor([0., 0.]))
     """
-    keys = keys_of(example)
-    if not alike(sample, example):
-        return sample
-    if keys is None:
-        return _as_type_of(sample, example)
-    return contain(example, [like(sample[key], example[key]) for key in keys])
+    return contained(sample, example, _as_type_of)
 
 
 def select(batch: Any, chosen: Tensor) -> Any:
@@ -99,11 +95,13 @@ def default_device() -> torch.device:
 
 
 def size_of(batch: Any) -> int:
-    """How many rows a batch has: those of its first tensor that has rows, or else its length.
+    """How many rows a batch has: as many as it has of its first part, a tuple as ``zip`` makes it, or a tensor.
 
     >>> size_of({"name": ["a", "b"], "image": torch.zeros(2, 3, 8, 8)})
     2
     """
+    if isinstance(batch, (list, tuple)) and batch and type(batch[0]) is tuple:
+        return len(batch[0])
     rows = (len(part) for part in parts(batch) if isinstance(part, Tensor) and part.ndim > 0)
     return next(rows, len(batch) if hasattr(batch, "__len__") and not isinstance(batch, Mapping) else 1)
 
@@ -132,9 +130,11 @@ def _unlike(real: Any, synthetic: Any) -> ValueError:
 
 
 def _as_type_of(part: Any, example: Any) -> Any:
+    if isinstance(example, TVTensor):
+        return wrap(part, like=example)
     if not isinstance(part, Tensor) or isinstance(example, Tensor):
         return part
-    if isinstance(example, (bool, int, float, np.generic)):
+    if isinstance(example, (bool, int, float, np.generic)) and part.numel() == 1:
         return type(example)(part.item())
     if isinstance(example, np.ndarray):
         return part.numpy()

@@ -30,18 +30,18 @@ def on_image(structure: Any, fn: Callable[[Tensor], Tensor], ndim: int, what: st
     if not found:
         raise ValueError(
             f"{what}: expected an image, one tensor {kind}, found none in {outline(structure)}; make it one in your "
-            "collate_fn, or in the dataset's transform"
+            "collate_fn or in the dataset's transform, or pass normalized=False to leave images as they are"
         )
     raise ValueError(
         f"{what}: expected one image {kind}, found several alike at {', '.join(found)} of {outline(structure)}; call "
-        "it 'image' in a dict, name all of them in Kornia's data_keys, or normalise in a callable of your own"
+        "it 'image' in a dict, name all of them in Kornia's data_keys, or pass normalized=False to leave images as "
+        "they are"
     )
 
 
 def is_unit(image: Tensor) -> bool:
     """Whether all values lie in [0, 1], but for rounding."""
-    least, most = torch.stack(image.aminmax()).tolist()
-    return bool(least >= -_SLACK and most <= 1 + _SLACK)
+    return image.numel() == 0 or bool(image.min() >= -_SLACK and image.max() <= 1 + _SLACK)
 
 
 def images_of(samples: list[Any]) -> list[Tensor]:

@@ -63,13 +63,20 @@ def labels_of(dataset: Any, labels: Any = None) -> Labels:
     elif isinstance(labels, int) and labels == 0:
         found, names = np.zeros(size, np.int64), None
     else:
-        found, names = _array(labels), None
+        found = _array(labels)
+        names = _class_names(dataset) if _says(dataset, found) else None
     if found is None:
         raise ValueError(
             f"labels: {type(dataset).__name__} doesn't say the class of its samples; expected targets, labels, or an "
             "array; pass labels=[...] with one class for each row, or labels='scan' to read every sample once"
         )
     return _checked(found, names, size)
+
+
+def _says(dataset: Any, labels: NDArray[Any]) -> bool:
+    """Whether labels that were given are those of the dataset itself, whose names then hold."""
+    own = None if isinstance(dataset, ConcatDataset) else _find(dataset)
+    return own is not None and np.array_equal(own, labels)
 
 
 def _size(dataset: Any) -> int:

@@ -54,6 +54,22 @@ def change_at(place: str, fn: Callable[[Any], Any], nested: Any) -> Any:
     return change(lambda _: next(changed), nested)
 
 
+def contained(nested: Any, example: Any, convert: Callable[[Any, Any], Any] = lambda part, _: part) -> Any:
+    """The same parts in the containers of an example, wherever both are alike; each one ``convert(part, its example)``.
+
+    >>> contained([1, {"b": 2, "a": [3]}], (0, {"a": (0,), "b": 0}))
+    (1, {'a': (3,), 'b': 2})
+    """
+    keys = keys_of(example)
+    if isinstance(nested, list) and isinstance(example, list) and len(nested) != len(example):
+        return [contained(item, example[0], convert) for item in nested] if example else nested
+    if not alike(nested, example):
+        return nested
+    if keys is None:
+        return convert(nested, example)
+    return contain(example, [contained(nested[key], example[key], convert) for key in keys])
+
+
 def alike(nested: Any, other: Any) -> bool:
     """Whether two hold parts under the same keys; only the outermost containers are compared."""
     ones, others = keys_of(nested), keys_of(other)

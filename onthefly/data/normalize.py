@@ -34,8 +34,10 @@ class Normalization:
 
     @classmethod
     def of(cls, normalized: Any) -> "Normalization | None":
-        """From ``(mean, std)``, numbers or one number for each channel; None stays None."""
-        if normalized is None or isinstance(normalized, Normalization):
+        """From ``(mean, std)``, numbers or one number for each channel; None and False are none."""
+        if normalized is None or normalized is False:
+            return None
+        if isinstance(normalized, Normalization):
             return normalized
         try:
             mean, std = (_floats(part) for part in normalized)

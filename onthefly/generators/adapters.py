@@ -74,6 +74,8 @@ def _ranged(call: Call | None, value_range: tuple[float, float] | None) -> Call 
 
     def ranged(module: nn.Module, noise: Tensor, labels: Tensor) -> Tensor:
         samples = module(noise, labels) if call is None else call(module, noise, labels)
+        if not isinstance(samples, Tensor):
+            raise TypeError(f"expected a tensor, found {_what(samples)}; pick it out with call=")
         return ((samples - low) / (high - low)).clamp(0, 1)
 
     return ranged

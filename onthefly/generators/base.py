@@ -213,7 +213,7 @@ def check_samples(samples: Any, count: int, spec: Spec) -> None:
 
 def _check_count(batch: Any, count: int) -> None:
     for place, part in places(batch):
-        rows = len(part) if getattr(part, "ndim", 1) else "no rows"
+        rows = len(part) if hasattr(part, "__len__") and getattr(part, "ndim", 1) != 0 else "no rows"
         if rows != count:
             raise ValueError(
                 f"generator: expected {count} samples, found {rows} in {place or 'its samples'}; correct its sample()"
@@ -221,8 +221,11 @@ def _check_count(batch: Any, count: int) -> None:
 
 
 def _check_finite(samples: Any) -> None:
-    floats = [part for part in parts(samples) if isinstance(part, Tensor) and part.is_floating_point()]
-    if floats and not torch.stack([part.isfinite().all() for part in floats]).all():
+    finite: dict[torch.device, list[Tensor]] = {}
+    for part in parts(samples):
+        if isinstance(part, Tensor) and part.is_floating_point():
+            finite.setdefault(part.device, []).append(part.isfinite().all())
+    if not all(torch.stack(flags).all() for flags in finite.values()):
         raise ValueError(
             f"generator: expected finite values, found NaN or infinity in {outline(samples)}; train it again, or "
             "correct the function given to map"

@@ -110,7 +110,7 @@ class _Images:
 
     def __init__(self, dataset: Any, labels: Labels, normalized: Any, device: torch.device) -> None:
         self.dataset, self.labels, self.device = dataset, labels, device
-        self.norm = Normalization.of(normalized) or find_normalization(dataset)
+        self.norm = find_normalization(dataset) if normalized is None else Normalization.of(normalized)
         with hermetic(0):
             first = self._image(_collate([dataset[0]]))
         channels, height, width = first.shape[1:]

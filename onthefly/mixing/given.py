@@ -1,7 +1,9 @@
 """What a user gives a plan: checked, and shown in messages and states."""
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -45,14 +47,20 @@ def check_weights(weights: Floats, balance: Any) -> Floats:
 
 
 def shown(setting: Any) -> str:
-    """A setting as it would be typed; of a class that says nothing about itself, its name."""
+    """A setting in words, the same for equal ones; of a class that says nothing about itself, its name."""
     if is_dataclass(setting):
         inside = [f"{field.name}={shown(getattr(setting, field.name))}" for field in fields(setting)]
         return f"{type(setting).__name__}({', '.join(inside)})"
-    if isinstance(setting, tuple):
-        return f"({', '.join(map(shown, setting))})"
-    if isinstance(setting, (str, int, float)):
-        return repr(float(setting) if isinstance(setting, float) else setting)
+    if isinstance(setting, Mapping):
+        return f"{{{', '.join(f'{shown(key)}: {shown(value)}' for key, value in setting.items())}}}"
+    if isinstance(setting, (list, tuple)):
+        return f"[{', '.join(map(shown, setting))}]"
+    if isinstance(setting, np.ndarray):
+        return f"array {hashlib.sha256(setting.tobytes()).hexdigest()[:16]}"
+    if isinstance(setting, (str, bool)):
+        return repr(setting)
+    if isinstance(setting, Real):
+        return repr(int(setting) if isinstance(setting, Integral) else float(setting))
     return type(setting).__name__
 
 

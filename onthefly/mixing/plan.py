@@ -332,7 +332,7 @@ class MixPlan:
     def _no_real_sample(self, missing: Ints) -> ValueError:
         name = self.classes.key(int(missing[0]))
         return ValueError(
-            f"labels: no real sample of {self.classes.listed(missing)}, so the ratio must be 1 there; pass "
+            f"labels: no real sample of {self.classes.listed(missing)}, so the generator must make all of it; pass "
             f"ratio={{{name!r}: 1.0, ...}}, ratio=Fill(cap=1.0), or balance={{...}} without it"
         )
 

@@ -1,9 +1,9 @@
 """Schedules: from the progress of training and a class to the share of its slots that is synthetic."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -277,8 +277,11 @@ class PerClass(Schedule):
         distinct: dict[Any, tuple[int, Schedule]] = {}
         which = np.full(census.classes.count, -1)
         for key, schedule in self.schedules:
-            same = schedule if isinstance(schedule, Hashable) else id(schedule)
-            which[census.classes.number(key, "ratio")], _ = distinct.setdefault(same, (len(distinct), schedule))
+            same = schedule.ratio if isinstance(schedule, Constant) else id(schedule)
+            number = census.classes.number(key, "ratio")
+            if which[number] >= 0:
+                raise ValueError(f"ratio: expected each class once, found {key!r} by number and by name; use one")
+            which[number], _ = distinct.setdefault(same, (len(distinct), schedule))
         ratio, mine = np.zeros(len(label)), which[label]
         numbered = dict(distinct.values())
         for number in np.unique(mine[mine >= 0]).tolist():
@@ -307,7 +310,8 @@ def as_schedule(ratio: Any) -> Schedule:
     if isinstance(ratio, Schedule):
         return ratio
     if isinstance(ratio, Mapping):
-        return PerClass(tuple((key, as_schedule(value)) for key, value in ratio.items()))
+        keys = [int(key) if isinstance(key, Integral) else key for key in ratio]
+        return PerClass(tuple(zip(keys, map(as_schedule, ratio.values()), strict=True)))
     if _is_number(ratio):
         return Constant(ratio)
     raise ValueError(f"ratio: expected a number in [0, 1], a schedule, or {{class: either}}, found {ratio!r}")

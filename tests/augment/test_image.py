@@ -87,6 +87,7 @@ def test_gaussian_noise_has_the_deviation_asked_for() -> None:
         ({"flip": float("nan")}, ("flip from 0 to 1", "nan")),
         ({"gaussian": -1}, ("gaussian of 0 or more", "-1")),
         ({"crop": -1}, ("crop of 0 or more", "-1")),
+        ({"crop": 2.5}, ("crop in whole pixels", "2.5")),
         ({"hue": 0.7}, ("hue from 0 to 0.5", "0.7")),
         ({"shape": (8, 8)}, ("(C, H, W)", "(8, 8)")),
         ({"shape": (5, 8, 8), "salt_and_pepper": 0.1}, ("1 or 3 channels", "5")),

@@ -113,8 +113,10 @@ def test_parts_of_a_dict_are_told_by_their_keys() -> None:
     assert type(one["image"]) is np.ndarray
 
 
-def test_a_list_of_another_length_stays_as_it_is() -> None:
-    assert like([torch.tensor(1), [1, 2, 3]], (7, [5])) == (1, [1, 2, 3])
+def test_a_list_may_have_another_length() -> None:
+    assert like([torch.tensor(1), [{"id": torch.tensor(2)}] * 3], (7, [{"id": 5}])) == (1, [{"id": 2}] * 3)
+    assert like([torch.tensor(1), [torch.tensor(2)]], (7, [])) == (1, [torch.tensor(2)])
+    assert like(torch.zeros(2), 7).tolist() == [0, 0]
 
 
 def test_what_has_no_rows_is_not_selected_from(refused: Any) -> None:

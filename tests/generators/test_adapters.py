@@ -105,6 +105,11 @@ def test_batch_norm_looks_across_the_batch_only_in_training() -> None:
         (Net(), {"call": lambda net, noise, labels: net(noise, labels).sum(0)}, ("tensor of shape", "call=")),
         (Net(), {"value_range": (1, 0)}, ("value_range", "(1, 0)", "tanh")),
         (Net(), {"value_range": (0, 1, 2)}, ("value_range", "(0, 1, 2)", "tanh")),
+        (
+            Net(),
+            {"call": lambda net, noise, labels: (noise, labels), "value_range": (0, 1)},
+            ("expected a tensor, found a tuple", "call="),
+        ),
         (Net(), {"call": lambda net, noise, labels: net.nothing}, ("Net failed", "nothing", "call=")),
         (Net(), {"call": lambda net, noise, labels: net(noise, labels) / 0}, ("Net made NaN or infinite",)),
     ],

@@ -148,7 +148,7 @@ class Wrong(FrozenGenerator):
 
     spec = Spec.image(SHAPE, 3)
 
-    def __init__(self, image: Tensor) -> None:
+    def __init__(self, image: Any) -> None:
         self.image = image
 
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
@@ -160,10 +160,11 @@ class Wrong(FrozenGenerator):
     [
         (torch.zeros(2, *SHAPE), ("3 samples", "found 2 in ['image']")),
         (torch.tensor(0.0), ("3 samples", "no rows in ['image']")),
+        (3, ("3 samples", "no rows in ['image']")),
         (torch.full((3, *SHAPE), torch.nan), ("finite values", "NaN")),
     ],
 )
-def test_whole_samples_are_checked_too(image: Tensor, words: tuple[str, ...], refused: Any) -> None:
+def test_whole_samples_are_checked_too(image: Any, words: tuple[str, ...], refused: Any) -> None:
     refused(lambda: Wrong(image).batch(LABELS, KEYS), "generator: expected", *words)
 
 

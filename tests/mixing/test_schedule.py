@@ -138,6 +138,8 @@ def test_a_schedule_that_cannot_be_hashed_may_serve_a_class() -> None:
 
         changes = False
 
-    census = Census(Classes.of(2), np.ones(2, np.int64), np.ones(2))
+    census = Census(Classes.of(("a", "b")), np.ones(2, np.int64), np.ones(2))
+    with pytest.raises(ValueError, match=r"ratio: expected each class once, found 0"):
+        as_schedule({"a": 0.5, 0: 0.1})(np.zeros(1), np.zeros(1, np.int64), census)
     ratio = as_schedule({0: Mine(0.25), 1: Mine(0.5)})
     assert ratio(np.zeros(3), np.array([0, 1, 0]), census).tolist() == [0.25, 0.5, 0.25]
