@@ -7,7 +7,7 @@ import numpy as np
 from onthefly.demo.story import ARMS, RATIO, Outcome
 from onthefly.extras import require
 
-_TOP = 1.18  # of the axes of shares, with room for a legend
+_HEADROOM = 0.18  # over a share of 1, for the legend
 
 
 def table(outcome: Outcome) -> str:
@@ -54,12 +54,14 @@ def draw_ratio(outcome: Outcome, path: Path) -> Path:
     delivered = stats.synthetic / np.maximum(stats.synthetic + stats.real, 1)
     left.bar(classes, delivered, color="tab:orange", label="delivered")
     left.plot(classes, outcome.planned, "k_", markersize=22, markeredgewidth=2, label="planned")
-    left.set(title="synthetic share of each class", ylim=(0, _TOP), ylabel="ratio")
+    left.set(title="synthetic share of each class", ylabel="ratio")
     for offset, arm, colour in zip((-0.27, 0, 0.27), ARMS, ("tab:gray", "tab:orange", "tab:green"), strict=True):
         right.bar(classes + offset, outcome.recalls[arm].mean(axis=0), width=0.27, color=colour, label=arm)
     lowest = min(rows.mean(axis=0).min() for rows in outcome.recalls.values())
-    right.set(title="recall on test images", ylim=(max(0, lowest - 0.1), _TOP))
-    for axes in (left, right):
+    right.set(title="recall on test images")
+    for axes, low in ((left, 0.0), (right, max(0.0, lowest - 0.1))):
+        axes.set_ylim(low, 1 + _HEADROOM * (1 - low))
+        axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= 1])
         axes.set_xticks(classes, names, rotation=0 if max(map(len, names)) < 3 else 45)
         axes.legend(loc="upper center", ncols=3)
     figure.savefig(path, dpi=120)
