@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import onthefly
 from onthefly import augment
 from onthefly.generators import FrozenGenerator
+from onthefly.testing import CountingGenerator
 from tests import laws
 from tests.test_laws import EPOCHS, MIXES, maker
 
@@ -74,3 +75,33 @@ def test_neither_tf32_nor_autocast_touches_a_sample(
             assert torch.equal(generator.sample(labels, keys), expected)
     finally:
         torch.backends.cuda.matmul.fp32_precision = before
+
+
+def _stacked(samples: list[Any]) -> Any:
+    return torch.stack([image for image, _ in samples]), torch.tensor([label for _, label in samples])
+
+
+def test_another_collate_gets_whole_samples_back_from_the_device(images: TensorDataset) -> None:
+    generator = CountingGenerator((1, 8, 8), 4)
+    data = [(image, int(label)) for image, label in zip(*images.tensors, strict=True)]
+    labels = images.tensors[1]
+    plain = DataLoader(data, 8, shuffle=True, collate_fn=_stacked)  # type: ignore[arg-type]
+    there = onthefly.wrap(plain, generator, labels=labels, ratio=1, device="cuda")
+    here = onthefly.wrap(plain, generator, labels=labels, ratio=1, device="cpu")
+    for one, two in zip(there, here, strict=True):
+        assert one[0].device.type == one[1].device.type == "cuda"
+        assert torch.equal(one[0].cpu(), two[0])
+        assert torch.equal(one[1].cpu(), two[1])
+
+
+def test_classes_by_name_and_samples_of_several_devices(images: TensorDataset) -> None:
+    class Named(TensorDataset):
+        classes, targets = ("a", "b", "c", "d"), images.tensors[1]
+
+    generator = CountingGenerator((1, 8, 8), ("d", "c", "b", "a"))
+    plain = DataLoader(Named(*images.tensors, torch.rand(len(images))), 8, shuffle=True)
+    mapped = generator.map(lambda image, label: (image, label, torch.tensor(0.7)))
+    for pixels, labels, _, info in onthefly.wrap(plain, mapped, labels=Named.targets, ratio=1, tag=True):
+        assert pixels.device.type == "cuda"
+        assert torch.equal(labels, info.label)
+        assert torch.equal((pixels[:, 0, 0, 0] * 4).round().long(), 3 - labels)

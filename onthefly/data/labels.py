@@ -93,13 +93,13 @@ def _find(dataset: Any) -> NDArray[Any] | None:
     if isinstance(dataset, ConcatDataset):
         parts = [_find(part) for part in dataset.datasets]
         return None if any(part is None for part in parts) else np.concatenate(parts)  # type: ignore[arg-type]
-    if isinstance(dataset, TensorDataset):
-        return _array(dataset.tensors[-1])
     if _has_columns(dataset):
         return _column(dataset)
     for name in _ATTRIBUTES:
         if getattr(dataset, name, None) is not None:
             return _array(getattr(dataset, name))
+    if isinstance(dataset, TensorDataset):
+        return _array(dataset.tensors[-1])
     for name in _PAIRS:
         pairs = getattr(dataset, name, None)
         if isinstance(pairs, Sequence) and pairs and isinstance(pairs[0], (tuple, list)) and len(pairs[0]) == 2:

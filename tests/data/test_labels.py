@@ -149,3 +149,14 @@ def test_labels_that_cannot_be(data: Any, given: Any, words: tuple[str, ...], re
 def test_a_scan_without_labels_says_what_it_found(monkeypatch: Any, refused: Any) -> None:
     monkeypatch.setattr(Saying, "__getitem__", lambda self, row: torch.rand(2))
     refused(lambda: labels_of(Saying(), "scan"), "sample 0 is a Tensor without a label", "labels=[...]")
+
+
+def test_what_a_tensor_dataset_says_itself_goes_before_its_last_tensor() -> None:
+    class Named(TensorDataset):
+        classes, targets = ("a", "b"), torch.tensor([1, 0, 1])
+
+    data = Named(torch.rand(3, 2), torch.tensor([1, 0, 1]), torch.rand(3))
+    for labels in (None, [1, 0, 1]):
+        found = labels_of(data, labels)
+        assert (found.values.tolist(), found.classes.names) == ([1, 0, 1], ("a", "b"))
+    assert labels_of(data, [0, 0, 1]).classes.names is None
