@@ -204,7 +204,7 @@ class MixIterator(Iterator[Any]):
     def _size(self, batch: Any) -> int:
         """Rows of the batch just handed out: by arithmetic where the loader makes batches of one size."""
         batches = self._loader.batch_sampler
-        if not isinstance(batches, BatchSampler) or not isinstance(batches.sampler, Sized):
+        if type(batches) is not BatchSampler or not isinstance(batches.sampler, Sized):
             return size_of(batch)
         return min(batches.batch_size, len(batches.sampler) - (self._step - 1) * batches.batch_size)
 

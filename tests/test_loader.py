@@ -736,9 +736,13 @@ def test_a_schedule_of_one_s_own_may_hold_anything(plain: Any, kind: Any, refuse
 
 def test_stats_of_zipped_batches_of_a_batch_sampler_of_one_s_own(images: TensorDataset) -> None:
     class Buckets(BatchSampler):
-        pass
+        """Batches that grow."""
+
+        def __iter__(self) -> Any:
+            yield from ([0], [1, 2], [3, 4, 5], list(range(6, 37)))
 
     buckets = Buckets(SequentialSampler(images), 5, drop_last=False)
-    loader = wrap(DataLoader(images, batch_sampler=buckets, collate_fn=lambda b: tuple(zip(*b, strict=True))))
-    list(loader)
-    assert loader.stats().real.tolist() == [37]
+    for collate in (None, lambda samples: tuple(zip(*samples, strict=True))):
+        loader = wrap(DataLoader(images, batch_sampler=buckets, collate_fn=collate))
+        counted = [int(loader.stats().real[0]) for _ in loader]
+        assert counted == [1, 3, 6, 37]
