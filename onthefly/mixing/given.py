@@ -71,6 +71,17 @@ def at_least_one(number: Any, name: str) -> int:
     return int(number)
 
 
+def as_reuse(reuse: Any, classes: Classes) -> Ints:
+    """How often the samples of each class are used: ``int64[C]``, from one number or from one for each class."""
+    times = np.asarray(reuse)
+    if times.shape not in ((), (classes.count,)) or times.dtype.kind not in "iu" or (times < 1).any():
+        raise ValueError(
+            f"reuse: expected a whole number of 1 or more, or one for each of {classes}, found {shown(reuse)}; 1 uses "
+            "every sample once"
+        )
+    return np.broadcast_to(times, classes.count).astype(np.int64)
+
+
 def whole(number: Any, name: str) -> int:
     """A whole number, be it held as a float."""
     if isinstance(number, float) and number.is_integer():

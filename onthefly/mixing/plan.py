@@ -1,8 +1,8 @@
 """The plan: what every slot of every batch will be, as a function of the epoch alone."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onthefly.mixing.balance import NAMED, as_balance
+from onthefly.mixing.changes import Change, Log, as_scores, epochs_at, scores_before
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.counts import BITS, ONE, Quotas
-from onthefly.mixing.given import as_labels, at_least_one, check_labels, check_weights, shown, whole
+from onthefly.mixing.given import as_labels, as_reuse, at_least_one, check_labels, check_weights, shown, whole
 from onthefly.mixing.keys import Purpose, hash64, runs, sample_key
 from onthefly.mixing.order import shuffled_order, stratified_order
+from onthefly.mixing.reuse import Reuse
 from onthefly.mixing.rows import cycle_rows
 from onthefly.mixing.schedule import Census, as_schedule
 
@@ -37,12 +39,18 @@ class Slots:
         label: ``int64[n]``, the class.
         key: ``int64[n]``, what makes the synthetic sample, 63 bits; -1 for a real slot.
         synthetic: ``bool[n]``.
+        last: ``bool[n]``, whether no later slot has the same synthetic sample; True for a real slot.
     """
 
     index: Ints
     label: Ints
     key: Ints
     synthetic: Bools
+    last: Bools
+
+    def __getitem__(self, some: Any) -> "Slots":
+        """Some of the slots: a slice, or ``int64[m]``."""
+        return Slots(self.index[some], self.label[some], self.key[some], self.synthetic[some], self.last[some])
 
 
 class Totals(NamedTuple):
@@ -86,7 +94,7 @@ class MixPlan:
 
     Args:
         labels: ``int[N]``, the class of every real sample, from 0.
-        batch_size: slots in a batch.
+        batch_size: slots in a batch; with several processes, of all their batches together.
         balance: "natural", "uniform", ``{class: share}``, ``Power(a)`` or ``EffectiveNumber(beta)``.
         ratio: the synthetic share: a number, ``{class: number or schedule}`` or a schedule.
         epochs: the length of training, needed by a ratio that changes.
@@ -94,10 +102,12 @@ class MixPlan:
         drop_last: leave out the ragged last batch.
         classes: the number of classes, or their names; by default one more than the largest label.
         sources: whether synthetic samples are made from real ones, so that each is given a row of its class.
+        reuse: how often each synthetic sample is used, never twice in a batch: a number, or ``int[C]``.
 
     Attributes:
         length: slots in an epoch: N, or with ``drop_last`` those of its whole batches.
         steps: batches in an epoch.
+        log: what was changed since training began.
 
     Raises:
         ValueError: naming the argument, what was expected, what was found and what to type.
@@ -120,6 +130,7 @@ class MixPlan:
         drop_last: bool = False,
         classes: Any = None,
         sources: bool = False,
+        reuse: int | ArrayLike = 1,
     ) -> None:
         self.labels = as_labels(labels)
         self.classes = Classes.of(int(self.labels.max()) + 1 if classes is None else classes)
@@ -149,11 +160,29 @@ class MixPlan:
         self._rows = np.argsort(self.labels, kind="stable")
         self._first_row = np.cumsum(real) - real
         self._sample_seed = hash64(self.seed, Purpose.SAMPLE, self._each)
+        self.log: Log = ()
         self._check_schedule()
-        self._fixed_ratio = None if self.schedule.changes else _fixed(self.ratio(0.0), self.schedule)
+        self.reuse = Reuse.apart(as_reuse(reuse, self.classes), self._most_synthetic())
         self._totals = {0: self._totals_at_first()}
         self._latest: tuple[int, Slots] | None = None
         self._check_empty_classes()
+
+    def with_batch_size(self, batch_size: int) -> "MixPlan":
+        """The plan of the same mix in batches of another size."""
+        plan = MixPlan(
+            self.labels,
+            batch_size=batch_size,
+            balance=self.balance,
+            ratio=self.schedule,
+            epochs=self.epochs,
+            seed=self.seed,
+            drop_last=self.drop_last,
+            classes=self.classes,
+            sources=self.sources,
+            reuse=self.reuse.times,
+        )
+        plan.log = self.log
+        return plan
 
     @property
     def shares(self) -> Floats:
@@ -179,6 +208,7 @@ class MixPlan:
             "seed": self.seed,
             "drop_last": int(self.drop_last),
             "sources": int(self.sources),
+            "reuse": shown(self.reuse.times if np.ptp(self.reuse.times) else self.reuse.times[0]),
         }
 
     @cached_property
@@ -199,9 +229,38 @@ class MixPlan:
             self._latest = epoch, self._slots(epoch)
         return self._latest[1]
 
-    def ratio(self, progress: float) -> Floats:
-        """The ratio of every class at one moment of training, from 0 to 1: ``float64[C]``."""
-        return self.schedule(np.full(self.classes.count, progress), self._each, self.census)
+    def ratio(self, progress: float, epoch: int = 0) -> Floats:
+        """The ratio of every class at one moment of training, from 0 to 1: ``float64[C]``.
+
+        Args:
+            progress: the moment, from 0 to 1.
+            epoch: the one whose scores count, where the ratio follows them.
+        """
+        return self.schedule(np.full(self.classes.count, progress), self._each, self._census_at(epoch))
+
+    def feedback(self, epoch: int, scores: ArrayLike) -> None:
+        """Let the ratio follow scores from an epoch on.
+
+        Args:
+            epoch: the first that is to know of them.
+            scores: ``float[C]``, from 0 to 1.
+
+        Raises:
+            ValueError: if the ratio doesn't look at scores, or they aren't one for each class.
+        """
+        if not self.schedule.uses_scores:
+            raise ValueError(
+                f"feedback: expected a ratio that follows scores, found {self.schedule}; pass "
+                "ratio=Feedback(...), from onthefly.schedule"
+            )
+        self.change(Change(epoch, scores=as_scores(scores, self.classes)))
+
+    def change(self, *changes: Change) -> None:
+        """Add to the log, and forget what was known of the epochs that it changes."""
+        first = min(one.epoch for one in changes)
+        self.log = (*self.log, *changes)
+        self._totals = {known: totals for known, totals in self._totals.items() if known <= first}
+        self._latest = None if self._latest is None or self._latest[0] >= first else self._latest
 
     def totals(self, epoch: int) -> Totals:
         """What each class has had before an epoch begins.
@@ -222,12 +281,16 @@ class MixPlan:
 
     def _slots(self, epoch: int) -> Slots:
         before, order = self.totals(epoch), self._order(epoch)
-        slots = Slots(np.full(self.length, -1), order, np.full(self.length, -1), np.zeros(self.length, np.bool_))
+        none = np.full(self.length, -1)
+        slots = Slots(none, order, none.copy(), np.zeros(self.length, np.bool_), np.ones(self.length, np.bool_))
+        ratio = self._ratio_in(epoch)
         for run in self._by_class(order):
-            made, synthetic = self._quota(run, self._ratio(epoch, run), before.due)
+            made, synthetic = self._quota(run, ratio(run), before.due)
             fake, label = run.place[synthetic], run.label[synthetic]
             slots.synthetic[fake] = True
-            slots.key[fake] = sample_key(self._sample_seed[label], before.synthetic[label] + made[synthetic])
+            nth = before.synthetic[label] + made[synthetic]
+            slots.key[fake] = sample_key(self._sample_seed[label], self.reuse.sample(label, nth))
+            slots.last[fake] = self.reuse.is_last(label, nth)
             slots.index[run.place[~synthetic]] = self._real_rows(run, synthetic, before)
             if self.sources:
                 slots.index[fake] = self._source_rows(label, slots.key[fake])
@@ -249,12 +312,32 @@ class MixPlan:
             return shuffled_order(counts, seed=self.seed, epoch=epoch)
         return stratified_order(counts, batch_size=self.batch_size, seed=self.seed, epoch=epoch)
 
-    def _ratio(self, epoch: int, run: _Run) -> Ints:
+    def _census_at(self, epoch: int) -> Census:
+        return replace(self.census, scores=scores_before(self.log, epoch, self.classes.count))
+
+    def _fixed_ratio(self, epoch: int) -> Ints:
+        """The ratio of each class in an epoch throughout which it stays: ``int64[C]``."""
+        return _fixed(self.ratio(0.0, epoch), self.schedule)
+
+    def _ratio_in(self, epoch: int) -> Callable[[_Run], Ints]:
         """The ratio of each slot in fixed point."""
-        if self._fixed_ratio is not None:
-            return self._fixed_ratio[run.label]
-        progress = (epoch + (run.place + 0.5) / self.length) / (self.epochs or 1)
-        return _fixed(self.schedule(progress, run.label, self.census), self.schedule)
+        if not self.schedule.changes:
+            fixed = self._fixed_ratio(epoch)
+            return lambda run: fixed[run.label]
+        census, epochs = self._census_at(epoch), epochs_at(self.log, epoch, self.epochs) or 1
+
+        def ratio(run: _Run) -> Ints:
+            progress = (epoch + (run.place + 0.5) / self.length) / epochs
+            return _fixed(self.schedule(progress, run.label, census), self.schedule)
+
+        return ratio
+
+    def _most_synthetic(self) -> Ints:
+        """The most synthetic slots of each class that a batch can have, at any time: ``int64[C]``."""
+        share = 1.0 if self.natural else self.shares
+        slots = np.minimum(np.floor(self.batch_size * share) + 1, np.ceil(self.census.slots))
+        ratio = np.ones_like(self.shares) if self.schedule.changes else self.ratio(0.0)
+        return np.minimum(np.floor(slots * ratio) + 1, slots).astype(np.int64)
 
     def _quota(self, run: _Run, ratio: Ints, due: Ints) -> tuple[Ints, Bools]:
         """Which slots are synthetic: those at which the ratios of the class, summed up, pass a whole number.
@@ -291,14 +374,13 @@ class MixPlan:
         return Totals(none, none, phase)
 
     def _totals_after(self, epoch: int, before: Totals) -> Totals:
-        if self._fixed_ratio is not None:
-            slots = self._quotas.counts(epoch).epoch
-            due = before.due + slots * self._fixed_ratio
+        slots, due = self._quotas.counts(epoch).epoch, before.due.copy()
+        if not self.schedule.changes:
+            due += slots * self._fixed_ratio(epoch)
         else:
-            slots, due = np.zeros_like(before.slots), before.due.copy()
+            ratio = self._ratio_in(epoch)
             for run in self._by_class(self._order(epoch)):
-                slots[run.classes] = run.counts
-                due[run.classes] += np.add.reduceat(self._ratio(epoch, run), run.begin)
+                due[run.classes] += np.add.reduceat(ratio(run), run.begin)
         return Totals(before.slots + slots, before.synthetic + (due >> BITS), due & (ONE - 1))
 
     def _check_epoch(self, epoch: int) -> None:

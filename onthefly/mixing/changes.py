@@ -1,0 +1,73 @@
+"""Changes: what is changed while training goes on, each from the start of an epoch, all of it logged."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onthefly.mixing.classes import Classes
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change, which holds from an epoch on.
+
+    Attributes:
+        epoch: the first epoch that it holds for.
+        scores: one for each class, as handed to ``feedback``; None if it isn't one.
+        epochs: the new length of training; None if that stays.
+    """
+
+    epoch: int
+    scores: tuple[float, ...] | None = None
+    epochs: int | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Numbers and lists only."""
+        found = {"epoch": self.epoch, "scores": self.scores and list(self.scores), "epochs": self.epochs}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+Log = tuple[Change, ...]
+
+
+def from_plain(changes: Iterable[Mapping[str, Any]]) -> Log:
+    """A log from what ``Change.to_plain`` made of it."""
+    return tuple(
+        Change(one["epoch"], tuple(one["scores"]) if "scores" in one else None, one.get("epochs")) for one in changes
+    )
+
+
+def scores_before(log: Log, epoch: int, classes: int) -> Floats:
+    """The scores that an epoch knows of, oldest first: ``float64[k, C]``."""
+    return np.array([one.scores for one in log if one.scores and one.epoch <= epoch]).reshape(-1, classes)
+
+
+def epochs_at(log: Log, epoch: int, otherwise: int | None) -> int | None:
+    """The length of training that an epoch reckons with."""
+    return next((one.epochs for one in reversed(log) if one.epochs and one.epoch <= epoch), otherwise)
+
+
+def as_scores(scores: ArrayLike, classes: Classes) -> tuple[float, ...]:
+    """Scores of all classes, from 0 to 1.
+
+    Raises:
+        ValueError: for another number of them, or one that isn't a score, naming its class.
+    """
+    found = np.asarray(scores, np.float64)
+    if found.shape != (classes.count,):
+        raise ValueError(
+            f"feedback: expected one score for each of {classes}, found an array of shape {found.shape}; pass recall "
+            "on real validation data, class by class"
+        )
+    wrong = np.flatnonzero(~((found >= 0) & (found <= 1)))
+    if len(wrong):
+        raise ValueError(
+            f"feedback: expected scores from 0 to 1, found {found[wrong[0]]} for class {classes.name(int(wrong[0]))}; a "
+            "class without validation samples has no score of its own: give it the mean of the others"
+        )
+    return tuple(found.tolist())
