@@ -4,8 +4,11 @@ from onthefly import augment, balance, generators, schedule, testing
 from onthefly.collate import DeviceCollate, MixInfo
 from onthefly.data.dataset import HostCollate, SyntheticMixDataset
 from onthefly.generators.checkpoint import load
-from onthefly.loader import MixLoader, wrap
+from onthefly.loader import MixLoader
+from onthefly.manifest import replay
 from onthefly.mixing.plan import MixPlan
+from onthefly.version import __version__
+from onthefly.wrapping import wrap
 
 __all__ = [
     "DeviceCollate",
@@ -18,8 +21,8 @@ __all__ = [
     "balance",
     "generators",
     "load",
+    "replay",
     "schedule",
     "testing",
     "wrap",
 ]
-__version__ = "0.1.0"

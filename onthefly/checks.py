@@ -1,6 +1,7 @@
 """What wrap refuses, and what it warns of: everything that would be lost, or go wrong later, without a word."""
 
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,13 +9,19 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, SequentialSampler
 
+from onthefly.data.batches import size_of
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.checkpoint import load
+from onthefly.mixing.balance import NAMED
+from onthefly.mixing.classes import Classes
 from onthefly.mixing.plan import MixPlan
+from onthefly.mixing.stream import StreamPlan
 
 
-def as_generator(generator: Any) -> FrozenGenerator | None:
-    """The generator that a user means by itself, by the path of its checkpoint, or by None."""
+def as_generators(generator: Any) -> Any:
+    """The generator that a user means by itself, by the path of its checkpoint, by ``{class: either}``, or by None."""
+    if isinstance(generator, Mapping):
+        return {key: as_generators(one) for key, one in generator.items()}
     if isinstance(generator, (str, Path)):
         return load(generator)
     if generator is None or isinstance(generator, FrozenGenerator):
@@ -25,31 +32,20 @@ def as_generator(generator: Any) -> FrozenGenerator | None:
     )
 
 
-def check_loader(loader: Any) -> None:
-    """Refuse what can't be wrapped at all."""
-    if not isinstance(loader, DataLoader):
-        raise TypeError(
-            f"wrap: expected a torch.utils.data.DataLoader, found a {type(loader).__name__}; write "
-            "wrap(DataLoader(dataset, ...), ...)"
-        )
-    for method in ("__iter__", "__len__"):
-        if getattr(type(loader), method) is not getattr(DataLoader, method):
-            raise TypeError(
-                f"wrap: {type(loader).__name__} has a {method} of its own, which would be lost; expected a plain "
-                "DataLoader of its dataset"
-            )
-    if loader.batch_size is None and loader.batch_sampler is None:
-        raise ValueError(
-            "wrap: expected a loader that makes batches, found batch_size=None; write DataLoader(dataset, "
-            "batch_size=64, ...)"
-        )
-    if isinstance(loader.dataset, IterableDataset):
-        raise TypeError(
-            "wrap: expected a map-style dataset, with len() and dataset[i], found the IterableDataset "
-            f"{type(loader.dataset).__name__}, whose samples can't be planned; give its samples to a list or a "
-            "map-style dataset"
-        )
-    dataset: Any = loader.dataset
+def is_streamed(loader: Any) -> bool:
+    """Whether a loader's batches are known only when they come."""
+    if not isinstance(loader, DataLoader) or not is_stock(loader) or isinstance(loader.dataset, IterableDataset):
+        return True
+    return loader.batch_size is None and type(loader.batch_sampler) is not BatchSampler
+
+
+def is_stock(loader: DataLoader[Any]) -> bool:
+    """Whether a loader makes its batches as torch's own does."""
+    return all(getattr(type(loader), name) is getattr(DataLoader, name) for name in ("__iter__", "__len__"))
+
+
+def check_dataset(dataset: Any) -> None:
+    """Refuse a dataset that can't be planned."""
     if not hasattr(dataset, "__len__"):
         raise TypeError(
             f"dataset: expected a map-style dataset, with len() and dataset[i], found a {type(dataset).__name__} "
@@ -59,30 +55,71 @@ def check_loader(loader: Any) -> None:
         raise ValueError(f"dataset: expected at least one sample, found an empty {type(dataset).__name__}")
 
 
+def refuse_stream_options(**options: Any) -> None:
+    """Refuse what means nothing for this loader."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ValueError(
+            f"{given[0]}: expected a stream of batches to mix (an iterable dataset, an iterable of batches), found a "
+            f"loader that needs none of it; leave {', '.join(given)} out"
+        )
+
+
+def check_stream_options(loader: Any, balance: Any) -> None:
+    """Refuse a balance for batches that somebody else puts together for a reason."""
+    batches = getattr(loader, "batch_sampler", None)
+    natural = balance is None or balance == "natural" or balance == NAMED["natural"]
+    if not natural and batches is not None and not isinstance(loader.dataset, IterableDataset) and is_stock(loader):
+        raise ValueError(
+            f"wrap: the batches of {type(batches).__name__} would be lost, since the mix plans every batch with balance="
+            f"{balance!r}; write DataLoader(dataset, batch_size=..., shuffle=True), or leave balance= out to keep them"
+        )
+
+
+def counts_of(counts: Any, generators: Any) -> tuple[Classes, Any]:
+    """The classes of a stream, and the real samples of each if they were given: in order, or ``{class: number}``."""
+    if isinstance(counts, Mapping):
+        classes = Classes.of_keys(counts, "counts")
+        given = {classes.number(key, "counts"): number for key, number in counts.items()}
+        return classes, [given.get(number, 0) for number in range(classes.count)]
+    if isinstance(generators, Mapping):
+        classes = Classes.of_keys(generators, "generator")
+    elif generators is not None:
+        classes = generators.classes
+    elif counts is None:
+        raise ValueError("counts: expected to know the classes of the stream; pass counts={class: real samples of a pass}")
+    else:
+        classes = Classes.of(len(counts))
+    return classes if counts is None or len(counts) == classes.count else Classes.of(len(counts)), counts
+
+
+def as_batch_labels(labels: Any) -> Callable[[Any], Any] | None:
+    """How the class of every row of a batch is told: by the batch itself, by a function, or not at all, for one group."""
+    if labels is None or callable(labels):
+        return labels
+    if isinstance(labels, int) and labels == 0:
+        return _one_group
+    raise ValueError(
+        f"labels: expected a function from a batch to the class of each row, or 0 for one group, found {labels!r}; a "
+        "stream's rows have no numbers: write labels=lambda batch: batch[1]"
+    )
+
+
+def _one_group(batch: Any) -> Any:
+    return np.zeros(size_of(batch), np.int64)
+
+
 def as_plannable(loader: DataLoader[Any]) -> BatchSampler:
     """How a loader makes its batches; refuses what a plan would take away without a word, and warns of what looks like
     validation data."""
     batches, dataset = loader.batch_sampler, cast(Any, loader.dataset)
-    if type(batches) is not BatchSampler:
-        raise ValueError(
-            f"wrap: the batches of {type(batches).__name__} would be lost, since the mix plans every batch; write "
-            "DataLoader(dataset, batch_size=..., shuffle=True), and say what it is for with balance="
-        )
+    assert type(batches) is BatchSampler
     sampler = batches.sampler
     replaced = isinstance(sampler, RandomSampler) and (sampler.replacement or sampler.num_samples != len(dataset))
     if type(sampler) not in (RandomSampler, SequentialSampler) or replaced:
         raise ValueError(
             f"wrap: the sampler {type(sampler).__name__} would be lost, since the mix plans every batch; write "
             "shuffle=True instead of it, and say what it is for with balance= ('natural', 'uniform', {class: share})"
-        )
-    if (
-        torch.distributed.is_available()
-        and torch.distributed.is_initialized()
-        and torch.distributed.get_world_size() > 1
-    ):
-        raise ValueError(
-            f"wrap: expected one process, found {torch.distributed.get_world_size()}: a mix is not yet divided among "
-            "them, and each would get all of it; train with one process"
         )
     if not loader.in_order:
         raise ValueError("wrap: expected in_order=True, found False: a planned stream has an order; leave in_order out")
@@ -95,7 +132,7 @@ def as_plannable(loader: DataLoader[Any]) -> BatchSampler:
     return batches
 
 
-def check_some_synthetic(plan: MixPlan) -> None:
+def check_some_synthetic(plan: MixPlan | StreamPlan) -> None:
     """Warn if no slot will be synthetic, at any time."""
     if any((plan.ratio(progress) * plan.shares).any() for progress in np.linspace(0, 1, 101)):
         return

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, MutableMapping
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.utils.data import default_collate, get_worker_info
 
@@ -19,8 +20,13 @@ from onthefly.data.images import on_image
 from onthefly.data.nested import change, contained
 from onthefly.data.normalize import Normalization, arrives_normalized
 from onthefly.generators.base import FrozenGenerator
+from onthefly.generators.supply import Supply
 from onthefly.mixing.keys import Purpose, sample_key
 from onthefly.mixing.plan import Slots
+
+Bools = NDArray[np.bool_]
+
+_NONE: Bools = np.zeros(0, np.bool_)
 
 
 class MixInfo(NamedTuple):
@@ -81,6 +87,7 @@ class DeviceCollate:
     ) -> None:
         self.device = default_device() if device is None else torch.device(device)
         self.generator = None if generator is None else generator.to(self.device)
+        self._supply = None if self.generator is None else Supply(self.generator)
         self.collate_fn, self.tag, self.example = collate_fn, tag, example
         self.normalized = Normalization.of(normalized)
         self._change = None if augment is None else as_augment(_moved(augment, self.device), self.normalized)
@@ -95,6 +102,10 @@ class DeviceCollate:
             RuntimeError: in a DataLoader's worker.
             ValueError: if the generator's samples are not what ``dataset[i]`` yields.
         """
+        return self.deliver(host)[0]
+
+    def deliver(self, host: HostBatch) -> tuple[Any, Bools]:
+        """The same; and which of the synthetic samples were made for it, the others being remembered ones."""
         if get_worker_info() is not None:
             raise RuntimeError(
                 "DeviceCollate: expected the main process, found a DataLoader worker, which must not hold a generator; "
@@ -102,12 +113,12 @@ class DeviceCollate:
             )
         is_synthetic = torch.from_numpy(host.slots.synthetic).to(self.device)
         if self._change is None and not host.slots.synthetic.any():
-            batch = to_device(host.real, self.device)
+            batch, fresh = to_device(host.real, self.device), _NONE
         else:
             with torch.no_grad(), hermetic(host.draw, self.device):
-                batch = self._filled(host, is_synthetic)
+                batch, fresh = self._filled(host, is_synthetic)
                 batch = batch if self._change is None else self._change(batch, is_synthetic)
-        return _tagged(batch, self._info(host.slots, is_synthetic)) if self.tag else batch
+        return (_tagged(batch, self._info(host.slots, is_synthetic)) if self.tag else batch), fresh
 
     def finish(self, batch: Any, seed: int, epoch: int, step: int) -> Any:
         """Move a batch that no plan has made, all of it real, and augment it, keyed by its place in training."""
@@ -116,27 +127,28 @@ class DeviceCollate:
         with torch.no_grad(), hermetic(int(sample_key(seed, Purpose.AUGMENT, epoch, step)), self.device):
             return self._change(to_device(batch, self.device), None)
 
-    def _filled(self, host: HostBatch, is_synthetic: Tensor) -> Any:
+    def _filled(self, host: HostBatch, is_synthetic: Tensor) -> tuple[Any, Bools]:
         if not host.slots.synthetic.any():
-            return to_device(host.real, self.device)
-        if self.generator is None:
+            return to_device(host.real, self.device), _NONE
+        if self._supply is None:
             raise ValueError(
                 "DeviceCollate: expected a generator for the plan's synthetic slots, found None; write "
                 "DeviceCollate(generator)"
             )
-        chosen = host.slots.synthetic
-        labels, keys = (torch.from_numpy(part[chosen]).to(self.device) for part in (host.slots.label, host.slots.key))
-        sources = self._sources(host)
+        chosen, sources = host.slots.synthetic, self._sources(host)
+        wanted = host.slots[chosen]
         if host.collated:
-            made = _normalized(self.generator.batch(labels, keys, sources), self.normalized, ndim=4)
+            made, fresh = self._supply.batch(wanted, self.device, sources)
+            made = _normalized(made, self.normalized, ndim=4)
             if host.real is None:
-                return contained(to_device(_own(made), self.device), as_collated(self.example))
-            return _merge(to_device(host.real, self.device), to_device(made, self.device), is_synthetic)
-        items = [_normalized(item, self._of_samples, ndim=3) for item in self.generator.items(labels, keys, sources)]
+                return contained(to_device(_own(made), self.device), as_collated(self.example)), fresh
+            return _merge(to_device(host.real, self.device), to_device(made, self.device), is_synthetic), fresh
+        items, fresh = self._supply.items(wanted, self.device, sources)
+        items = [_normalized(item, self._of_samples, ndim=3) for item in items]
         fakes, reals = iter(to_device(_own(items), torch.device("cpu"))), iter(host.real or ())
         example = self.example if self.example is not None or not host.real else host.real[0]
         samples = [like(next(fakes), example) if fake else next(reals) for fake in chosen]
-        return to_device(self.collate_fn(samples), self.device)
+        return to_device(self.collate_fn(samples), self.device), fresh
 
     def _sources(self, host: HostBatch) -> Any:
         """In [0, 1], as the generator yields images."""

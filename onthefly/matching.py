@@ -18,6 +18,7 @@ from onthefly.data.nested import alike, keys_of, outline, parts, places
 from onthefly.data.normalize import Normalization, arrives_normalized, check_unit, undone
 from onthefly.data.spec import describe, differences
 from onthefly.generators.base import FrozenGenerator, MappedGenerator
+from onthefly.generators.combined import CombinedGenerator
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.schedule import Schedule, as_schedule
 
@@ -26,12 +27,15 @@ Ints = NDArray[np.int64]
 _CLASSES = 4  # classes of which a synthetic one is
 
 
-def match_classes(generator: FrozenGenerator, classes: Classes) -> FrozenGenerator:
-    """The generator under the dataset's classes: by name where both have names, else number by number.
+def match_classes(generator: FrozenGenerator | Mapping[Any, FrozenGenerator], classes: Classes) -> FrozenGenerator:
+    """The generator, or several by class, under the dataset's classes: by name where both have names, else number by
+    number.
 
     Raises:
         ValueError: if no name is shared, or their numbers differ; naming ``relabel``.
     """
+    if isinstance(generator, Mapping):
+        return CombinedGenerator(generator, classes)
     if generator.classes == classes:
         return generator
     ours, theirs = classes.names, generator.classes.names

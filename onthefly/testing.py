@@ -1,16 +1,14 @@
 """Generators for tests, yours too: one that counts what it is asked, one that goes wrong on purpose."""
 
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from onthefly.data.nested import change
 from onthefly.data.spec import Spec
-from onthefly.generators.base import FrozenGenerator
+from onthefly.generators.base import FrozenGenerator, GeneratorAround
 from onthefly.generators.noise import philox
 
 Fault = Literal["raise", "nan", "range", "shape", "count"]
@@ -56,7 +54,7 @@ class CountingGenerator(FrozenGenerator):
         return images
 
 
-class FaultyGenerator(FrozenGenerator):
+class FaultyGenerator(GeneratorAround):
     """Passes on what another generator makes, except that one call goes wrong.
 
     Args:
@@ -66,16 +64,8 @@ class FaultyGenerator(FrozenGenerator):
     """
 
     def __init__(self, inner: FrozenGenerator, fault: Fault, call: int | None = 0) -> None:
-        self.inner, self.fault, self.call, self.calls = inner, fault, call, 0
-        self.spec, self.wants_source, self.card = inner.spec, inner.wants_source, inner.card
-
-    @property
-    def makes(self) -> NDArray[np.bool_]:
-        return self.inner.makes
-
-    def to(self, device: torch.device | str) -> Self:
-        self.inner.to(device)
-        return self
+        super().__init__(inner)
+        self.fault, self.call, self.calls = fault, call, 0
 
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         made = self.inner.sample(labels, keys, sources)

@@ -7,11 +7,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"extras", "mixing"},
+    {"extras", "version"},
+    {"mixing"},
     {"data", "schedule", "balance"},
     {"generators", "augment"},
     {"collate", "matching", "checks", "testing"},
+    {"manifest", "state"},
     {"loader"},
+    {"wrapping"},
     {"__init__"},
     {"demo"},
     {"cli"},

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
@@ -70,14 +71,24 @@ def select(batch: Any, chosen: Tensor) -> Any:
     Raises:
         ValueError: if a part of the batch doesn't have N rows.
     """
-    rows = chosen.nonzero()[:, 0]
-    pick = rows.tolist()
     if not all(_is_rows(part) and len(part) == len(chosen) for part in parts(batch)):
         raise ValueError(
-            f"augment: expected a batch whose every part has {len(chosen)} rows, to augment one side of it, found "
-            f"{outline(batch)}; use one callable for all of it"
+            f"expected a batch whose every part has {len(chosen)} rows, to take some of them, found {outline(batch)}"
         )
-    return change(lambda part: part[rows] if isinstance(part, Tensor) else type(part)(part[row] for row in pick), batch)
+    return rows_of(batch, chosen.nonzero()[:, 0])
+
+
+def rows_of(batch: Any, rows: ArrayLike) -> Any:
+    """Some rows of a batch, by number, in any order.
+
+    >>> rows_of([torch.tensor([1, 2, 3]), ("a", "b", "c")], [2, 0])
+    [tensor([3, 1]), ('c', 'a')]
+    """
+    index = torch.as_tensor(rows)
+    pick = index.tolist()
+    return change(
+        lambda part: part[index] if isinstance(part, Tensor) else type(part)(part[row] for row in pick), batch
+    )
 
 
 def to_device(batch: Any, device: torch.device) -> Any:

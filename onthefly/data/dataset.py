@@ -26,6 +26,7 @@ class SyntheticMixDataset(Dataset[Any]):
     Args:
         dataset: anything with ``len`` and ``dataset[i]``.
         plan: what every slot will be.
+        sampler: hands out its slots; by default one for the processes that ``torch.distributed`` knows of.
 
     >>> plan = MixPlan([0, 0, 1], batch_size=3, balance="natural", ratio={1: 1.0})
     >>> mixed = SyntheticMixDataset(["a", "b", "c"], plan)
@@ -33,14 +34,14 @@ class SyntheticMixDataset(Dataset[Any]):
     ['a', 'b', None]
     """
 
-    def __init__(self, dataset: Any, plan: MixPlan) -> None:
+    def __init__(self, dataset: Any, plan: MixPlan, sampler: PlanSampler | None = None) -> None:
         if len(dataset) != len(plan.labels):
             raise ValueError(
                 f"SyntheticMixDataset: expected a plan of the dataset's {len(dataset)} samples, found one of "
                 f"{len(plan.labels)}; make the MixPlan from the labels of this dataset"
             )
         self.dataset = dataset
-        self._sampler: PlanSampler | None = PlanSampler(plan)
+        self._sampler: PlanSampler | None = PlanSampler(plan) if sampler is None else sampler
 
     @property
     def sampler(self) -> PlanSampler:
@@ -153,5 +154,5 @@ def _run(collate: Callable[[list[Any]], Any] | None, samples: list[Any]) -> Any:
 
 
 def _as_arrays(slots: list[Slot]) -> Slots:
-    row, label, key, synthetic, _ = zip(*slots, strict=True)
-    return Slots(np.array(row), np.array(label), np.array(key), np.array(synthetic))
+    row, label, key, synthetic, last, _ = zip(*slots, strict=True)
+    return Slots(*map(np.array, (row, label, key, synthetic, last)))

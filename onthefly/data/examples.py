@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from onthefly.data.hermetic import hermetic
+from onthefly.data.nested import change
 from onthefly.data.normalize import Normalization, arrives_normalized
 
 Examples = list[tuple[int, Any]]  # rows, and what the dataset yields there
@@ -18,6 +19,12 @@ def read_examples(dataset: Any, device: torch.device) -> Examples:
     rows = np.unique(np.linspace(0, len(dataset) - 1, _EXAMPLES).astype(int))
     with hermetic(0, device):
         return [(int(row), dataset[int(row)]) for row in rows]
+
+
+def some_rows(batch: Any, size: int) -> Examples:
+    """A few rows from all over a batch, each with its number."""
+    rows = np.unique(np.linspace(0, size - 1, _EXAMPLES).astype(int)).tolist()
+    return [(row, change(lambda part, row=row: part[row], batch)) for row in rows]
 
 
 def typical(examples: Examples, normalized: Normalization | None) -> Any:

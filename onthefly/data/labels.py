@@ -16,7 +16,7 @@ Ints = NDArray[np.int64]
 
 _ATTRIBUTES = ("targets", "labels", "_labels", "y")  # as torchvision's datasets, and most others, call them
 _PAIRS = ("samples", "_samples")  # lists of (path, label)
-_COLUMNS = ("label", "labels", "target", "targets")
+COLUMNS = ("label", "labels", "target", "targets")
 
 
 class Labels(NamedTuple):
@@ -73,6 +73,22 @@ def labels_of(dataset: Any, labels: Any = None) -> Labels:
     return _checked(found, names, size)
 
 
+def check_same_labels(dataset: Any, labels: Ints) -> None:
+    """Refuse a dataset that doesn't say the classes that it said.
+
+    Raises:
+        ValueError: naming the first row that differs.
+    """
+    found = labels_of(dataset).values
+    same = found == labels if len(found) == len(labels) else np.zeros(1, np.bool_)
+    if not same.all():
+        row = int(np.argmin(same))
+        raise ValueError(
+            f"labels: expected those that the dataset had when it was wrapped, found {int((~same).sum())} others, the "
+            f"first at row {row}; wrap the loader again when labels change"
+        )
+
+
 def _says(dataset: Any, labels: NDArray[Any]) -> bool:
     """Whether labels that were given are those of the dataset itself, whose names then hold."""
     own = None if isinstance(dataset, ConcatDataset) else _find(dataset)
@@ -120,7 +136,7 @@ def _column(dataset: Any) -> NDArray[Any] | None:
 
 def _label_column(dataset: Any) -> str | None:
     typed = [name for name, feature in dataset.features.items() if hasattr(feature, "names")]
-    named = [name for name in _COLUMNS if name in dataset.column_names]
+    named = [name for name in COLUMNS if name in dataset.column_names]
     return typed[0] if len(typed) == 1 else named[0] if named else None
 
 
@@ -152,14 +168,14 @@ def _scan(dataset: Any, size: int) -> NDArray[Any]:
 
 def _label_of(sample: Any, row: int) -> Any:
     if isinstance(sample, Mapping):
-        for name in _COLUMNS:
+        for name in COLUMNS:
             if name in sample:
                 return _item(sample[name])
     elif isinstance(sample, (tuple, list)) and len(sample) > 1:
         return _item(sample[1])
     raise ValueError(
         f"labels: sample {row} is a {type(sample).__name__} without a label; expected (sample, label) or a dict with "
-        f"one of {', '.join(_COLUMNS)}; pass labels=[...] with one class for each row"
+        f"one of {', '.join(COLUMNS)}; pass labels=[...] with one class for each row"
     )
 
 

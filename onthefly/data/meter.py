@@ -17,24 +17,33 @@ class Stats:
         classes: the classes; a single one called "all" where no plan tells them apart.
         real: ``int64[C]``, real samples of each class.
         synthetic: ``int64[C]``, synthetic samples of each class.
+        fresh: ``int64[C]``, those of them that were made for their slot; the others were remembered.
         batches: how many.
     """
 
     classes: Classes
     real: NDArray[np.int64]
     synthetic: NDArray[np.int64]
+    fresh: NDArray[np.int64]
     batches: int
 
+    @property
+    def reused(self) -> NDArray[np.int64]:
+        """Synthetic samples of each class that had been made for an earlier slot: ``int64[C]``."""
+        return self.synthetic - self.fresh
+
     def __str__(self) -> str:
+        columns = {"real": self.real, "synthetic": self.synthetic}
+        columns |= {"fresh": self.fresh, "reused": self.reused} if self.reused.any() else {}
         names = [self.classes.name(number) for number in range(self.classes.count)]
-        rows = list(zip(names, self.real, self.synthetic, strict=True))
-        rows += [("all", self.real.sum(), self.synthetic.sum())] if len(rows) > 1 else []
+        rows = list(zip(names, *columns.values(), strict=True))
+        rows += [("all", *(column.sum() for column in columns.values()))] if len(rows) > 1 else []
         width = max(5, *map(len, names))
-        table = "\n".join(
-            f"{name:<{width}} {real:>9} {synthetic:>9}"
-            for name, real, synthetic in [("class", "real", "synthetic"), *rows]
-        )
-        return f"{table}  in {self.batches} batches"
+        lines = [
+            " ".join([f"{name:<{width}}", *(f"{value:>9}" for value in values)])
+            for name, *values in [("class", *columns), *rows]
+        ]
+        return "\n".join(lines) + f"  in {self.batches} batches"
 
 
 class Meter:
@@ -47,13 +56,18 @@ class Meter:
     def __init__(self, classes: Classes | None) -> None:
         self.classes = Classes.of(("all",)) if classes is None else classes
         self.batches = 0
-        self.real, self.synthetic = np.zeros((2, self.classes.count), np.int64)
+        self.real, self.synthetic, self.fresh = np.zeros((3, self.classes.count), np.int64)
 
-    def count(self, slots: Slots) -> None:
-        """Count a planned batch."""
+    def count(self, slots: Slots, fresh: NDArray[np.bool_]) -> None:
+        """Count a planned batch; ``fresh`` are those of its synthetic slots that were made for it."""
         self.batches += 1
-        self.real += np.bincount(slots.label[~slots.synthetic], minlength=self.classes.count)
-        self.synthetic += np.bincount(slots.label[slots.synthetic], minlength=self.classes.count)
+        synthetic = slots.label[slots.synthetic]
+        for counted, labels in (
+            (self.real, slots.label[~slots.synthetic]),
+            (self.synthetic, synthetic),
+            (self.fresh, synthetic[fresh]),
+        ):
+            counted += np.bincount(labels, minlength=self.classes.count)
 
     def count_unplanned(self, size: int) -> None:
         """Count a batch of which only the size is known."""
@@ -62,4 +76,4 @@ class Meter:
 
     def stats(self) -> Stats:
         """The counts up to now."""
-        return Stats(self.classes, self.real.copy(), self.synthetic.copy(), self.batches)
+        return Stats(self.classes, self.real.copy(), self.synthetic.copy(), self.fresh.copy(), self.batches)

@@ -1,5 +1,6 @@
 """The place in training: which epoch is delivered, how much of it was, and where the next pass begins."""
 
+import warnings
 from operator import index
 
 
@@ -13,6 +14,7 @@ class Position:
         epoch: the one that is being delivered, or will be next.
         step: batches of it handed out.
         loaded: whether a state has been loaded and nothing happened since.
+        over: whether the last batch of the epoch is known to have been handed out.
 
     >>> position = Position()
     >>> position.handed_out(0, 3)
@@ -23,6 +25,7 @@ class Position:
     epoch: int = 0
     step: int = 0
     loaded: bool = False
+    over: bool = False
     _asked: tuple[int, int] | None = None
     _under_way: bool = False
 
@@ -31,6 +34,12 @@ class Position:
         epoch = index(epoch)
         if epoch < 0:
             raise ValueError(f"set_epoch: expected an epoch from 0, found {epoch}")
+        if epoch < self.epoch:
+            warnings.warn(
+                f"set_epoch: expected an epoch from {self.epoch} on, which training has come to, found {epoch}: it will be "
+                "delivered again, as it was; to train anew, wrap the loader again",
+                stacklevel=3,
+            )
         self._asked = epoch, self.step if epoch == self.epoch and not self._under_way else 0
         self.loaded = False
 
@@ -44,16 +53,31 @@ class Position:
         """Whether a place was named at which no pass has begun yet."""
         return self._asked is not None
 
+    @property
+    def untouched(self) -> int:
+        """The first epoch of which nothing has been handed out."""
+        epoch, step = self.next_pass()
+        return epoch + (step > 0)
+
     def next_pass(self) -> tuple[int, int]:
         """Where a pass that begins now begins: ``(epoch, step)``."""
         if self._asked is not None:
             return self._asked
         return (self.epoch + 1, 0) if self._under_way else (self.epoch, self.step)
 
+    def look_again(self) -> None:
+        """A pass that has been opened, and handed nothing out, is to be opened anew: something about it has changed."""
+        if not self._under_way:
+            self._asked = self.next_pass()
+
+    def end(self, epoch: int, step: int) -> None:
+        """The pass that came to this place has nothing more."""
+        self.over = self.over or (self._under_way and (self.epoch, self.step) == (epoch, step))
+
     def aim(self, epoch: int, step: int) -> None:
         """Stand at the beginning of a pass."""
         self.epoch, self.step = epoch, step
-        self._asked, self._under_way = None, False
+        self._asked, self._under_way, self.over = None, False, False
 
     def handed_out(self, epoch: int, step: int) -> None:
         """Stand after a batch that has been handed out, the last before ``step``."""

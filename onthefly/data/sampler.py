@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch.utils.data.distributed import DistributedSampler
 
 from onthefly.data.position import Position
+from onthefly.data.processes import check_agreement, this_shard
 from onthefly.mixing.keys import Purpose, sample_key
 from onthefly.mixing.plan import MixPlan, Slots
+from onthefly.mixing.ranks import Shard
 
 _RUN = 1 << 14  # slots taken from the plan at once
 
@@ -22,6 +24,7 @@ class Slot(NamedTuple):
         label: the class.
         key: what makes the synthetic sample, -1 for a real slot.
         synthetic: whether a generator fills it.
+        last: whether no later slot has the same synthetic sample.
         draw: what random choices about it are keyed by, augmentation among them; 63 bits.
     """
 
@@ -29,35 +32,86 @@ class Slot(NamedTuple):
     label: int
     key: int
     synthetic: bool
+    last: bool
     draw: int
 
 
 class PlanSampler(Position, DistributedSampler[Slot]):
-    """Yields the slots of the plan's current epoch that have not been handed out.
+    """Yields this process's slots of the plan's current epoch that have not been handed out.
 
-    It is a ``DistributedSampler`` because frameworks leave those as they are and call their ``set_epoch``.
+    Which process this is, is looked up whenever it matters: a loader may be older than the process group. It is a
+    ``DistributedSampler`` because frameworks leave those as they are and call their ``set_epoch``.
+
+    Args:
+        plan: of the global batches.
+        shard: this process's part; None for what ``torch.distributed`` says.
+        batch_size: slots in a batch of one process, where that stays and the plan follows the number of processes; None
+            where the plan stays.
     """
 
-    def __init__(self, plan: MixPlan) -> None:
-        self.plan = plan
-        self.num_replicas, self.rank = 1, 0
+    def __init__(self, plan: MixPlan, *, shard: Shard | None = None, batch_size: int | None = None) -> None:
+        self._plan, self._shard, self._batch_size = plan, shard, batch_size
+
+    @property
+    def shard(self) -> Shard:
+        """This process's part of every global batch."""
+        return this_shard() if self._shard is None else self._shard
+
+    @property
+    def plan(self) -> MixPlan:
+        """What every slot of every global batch will be."""
+        world = self.shard.world
+        if self._batch_size is not None and self._plan.batch_size != self._batch_size * world:
+            self._plan = self._plan.with_batch_size(self._batch_size * world)
+        if self._plan.batch_size % world:
+            raise ValueError(
+                f"MixPlan: expected a batch_size, that of all processes together, that {world} processes can share, "
+                f"found {self._plan.batch_size}; write batch_size={world} * the size of one process's batch"
+            )
+        return self._plan
+
+    @property
+    def num_replicas(self) -> int:
+        """As ``DistributedSampler`` calls the number of processes."""
+        return self.shard.world
+
+    @property
+    def rank(self) -> int:
+        """As ``DistributedSampler`` calls this process."""
+        return self.shard.rank
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch, the same for every process."""
+        return self.shard.batches(self.plan.length, self.plan.batch_size)
 
     def __len__(self) -> int:
-        return self.plan.length
+        return self.shard.slots(self.plan.length, self.plan.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
         """As frameworks call it: just after a state was loaded it means that state's epoch, since some count from 0
         again."""
         self.go_to(self.epoch if self.loaded else epoch)
 
+    def go_to(self, epoch: int) -> None:
+        """As ``Position`` does, refusing an epoch beyond the length of training."""
+        super().go_to(epoch)
+        self.plan.check_epoch(epoch)
+
     def __iter__(self) -> Iterator[Slot]:
         self.aim(*self.next_pass())
-        slots, first = self.plan.epoch(self.epoch), self.step * self.plan.batch_size
-        starts = range(first, self.plan.length, _RUN)
-        runs = (slice(start, min(start + _RUN, self.plan.length)) for start in starts)
-        return chain.from_iterable(self._run(slots, self.epoch, run) for run in runs)
+        plan, shard = self.plan, self.shard
+        if self._shard is None and shard.world > 1:
+            check_agreement({"epoch": self.epoch, "step": self.step, "log": plan.log, **plan.settings()})
+        slots, each = plan.epoch(self.epoch), max(1, _RUN // plan.batch_size)
+        starts = range(self.step, self.steps, each)
+        runs = (range(start, min(start + each, self.steps)) for start in starts)
+        return chain.from_iterable(self._run(slots, self.epoch, plan, shard, batches) for batches in runs)
 
-    def _run(self, slots: Slots, epoch: int, run: slice) -> Iterator[Slot]:
-        draw = sample_key(self.plan.seed, Purpose.AUGMENT, epoch, np.arange(run.start, run.stop))
-        columns = (slots.index[run], slots.label[run], slots.key[run], slots.synthetic[run], draw)
+    def _run(self, slots: Slots, epoch: int, plan: MixPlan, shard: Shard, batches: range) -> Iterator[Slot]:
+        keys = slots.key if shard.world > 1 and plan.reuse.times.max() > 1 else None
+        places = shard.places(batches, length=plan.length, batch_size=plan.batch_size, keys=keys)
+        draw = sample_key(plan.seed, Purpose.AUGMENT, epoch, places)
+        mine = slots[places]
+        columns: tuple[Any, ...] = (mine.index, mine.label, mine.key, mine.synthetic, mine.last, draw)
         return map(Slot, *(column.tolist() for column in columns))

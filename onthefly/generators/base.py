@@ -1,9 +1,11 @@
 """The one seam between a mix and whatever makes its synthetic samples."""
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from numbers import Integral
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +19,7 @@ from onthefly.data.nested import outline, parts, places
 from onthefly.data.spec import Field, Spec
 from onthefly.generators.noise import philox
 from onthefly.mixing.classes import Classes
+from onthefly.mixing.given import at_least_one
 from onthefly.mixing.keys import Purpose
 
 PerSample = Callable[[Any, Tensor], Any]
@@ -34,6 +37,9 @@ class FrozenGenerator(ABC):
         spec: what one sample is, and the classes.
         wants_source: whether samples are made from real ones.
         card: what is known about a checkpoint; None for a generator that has none.
+        reuse: how often the mix uses each sample, never twice in a batch.
+        cache_bytes: what samples that are to be used again may take on the device.
+        path: the checkpoint that it was loaded from; None for any other.
 
     >>> class Grey(FrozenGenerator):
     ...     spec = Spec.image((1, 8, 8), classes=2)
@@ -47,6 +53,9 @@ class FrozenGenerator(ABC):
     spec: Spec
     wants_source: bool = False
     card: Mapping[str, Any] | None = None
+    reuse: int = 1
+    cache_bytes: int = 1 << 30
+    path: Path | None = None
 
     @abstractmethod
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
@@ -75,6 +84,29 @@ class FrozenGenerator(ABC):
     def makes(self) -> NDArray[np.bool_]:
         """Which of its classes it can make: ``bool[C]``."""
         return np.ones(self.classes.count, np.bool_)
+
+    @property
+    def uses(self) -> NDArray[np.int64]:
+        """How often samples of each class are used: ``int64[C]``."""
+        return np.full(self.classes.count, self.reuse)
+
+    def reused(self, times: int, *, cache_bytes: int = 1 << 30) -> Self:
+        """The same generator, each of whose samples a mix uses several times: that much less is generated.
+
+        A sample's uses lie as close together as they can without two of them being in one batch, and it is remembered
+        between them, on the device.
+
+        Args:
+            times: uses of each sample.
+            cache_bytes: what the remembered samples may take; what finds no room is made again.
+
+        >>> from onthefly.testing import CountingGenerator
+        >>> CountingGenerator((1, 8, 8), classes=2).reused(4).uses
+        array([4, 4])
+        """
+        again = copy.copy(self)
+        again.reuse, again.cache_bytes = at_least_one(times, "reuse"), at_least_one(cache_bytes, "cache_bytes")
+        return again
 
     def batch(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         """What ``default_collate`` would make of N samples of the dataset: ``[samples, labels]`` unless ``sample`` says
@@ -124,22 +156,44 @@ class FrozenGenerator(ABC):
         return RelabeledGenerator(self, table, classes)
 
 
-class MappedGenerator(FrozenGenerator):
+class GeneratorAround(FrozenGenerator):
+    """A generator that does something to what another one makes, and is otherwise like it."""
+
+    def __init__(self, inner: FrozenGenerator) -> None:
+        self.inner, self.spec = inner, inner.spec
+        self.wants_source, self.card = inner.wants_source, inner.card
+        self.reuse, self.cache_bytes = inner.reuse, inner.cache_bytes
+
+    @property
+    def makes(self) -> NDArray[np.bool_]:
+        return self.inner.makes
+
+    @property
+    def uses(self) -> NDArray[np.int64]:
+        return self.inner.uses
+
+    def reused(self, times: int, *, cache_bytes: int = 1 << 30) -> Self:
+        again = super().reused(times, cache_bytes=cache_bytes)
+        again.inner = self.inner.reused(times, cache_bytes=cache_bytes)
+        return again
+
+    def to(self, device: torch.device | str) -> Self:
+        self.inner.to(device)
+        return self
+
+
+class MappedGenerator(GeneratorAround):
     """A generator whose every sample goes through a function; made by ``FrozenGenerator.map``."""
 
     def __init__(self, inner: FrozenGenerator, fn: PerSample) -> None:
-        self.inner, self.fn = inner, fn
-        self.spec, self.wants_source, self.card = inner.spec, inner.wants_source, inner.card
+        super().__init__(inner)
+        self.fn = fn
 
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         return default_collate(self.items(labels, keys, sources))
 
     def batch(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         return self.sample(labels, keys, sources)
-
-    @property
-    def makes(self) -> NDArray[np.bool_]:
-        return self.inner.makes
 
     def items(self, labels: Tensor, keys: Tensor, sources: Any = None) -> list[Any]:
         with torch.no_grad():
@@ -155,23 +209,26 @@ class MappedGenerator(FrozenGenerator):
     def relabel(self, table: Mapping[Any, Any], classes: Any = None) -> FrozenGenerator:
         return MappedGenerator(self.inner.relabel(table, classes), self.fn)
 
-    def to(self, device: torch.device | str) -> Self:
-        self.inner.to(device)
-        return self
 
-
-class RelabeledGenerator(FrozenGenerator):
+class RelabeledGenerator(GeneratorAround):
     """A generator under other classes; made by ``FrozenGenerator.relabel``."""
 
     def __init__(self, inner: FrozenGenerator, table: Mapping[Any, Any], classes: Any = None) -> None:
-        self.inner, self.wants_source, self.card = inner, inner.wants_source, inner.card
-        self.spec = Spec(inner.spec.fields, Classes.of(_new_classes(table) if classes is None else classes))
+        super().__init__(inner)
+        self.spec = Spec(inner.spec.fields, Classes.of_keys(table, "relabel") if classes is None else Classes.of(classes))
         self._options = _options(table, self.spec.classes, inner)
         self._several = (self._options >= 0).sum(dim=1)
 
     @property
     def makes(self) -> NDArray[np.bool_]:
         return np.asarray(self._several.cpu() > 0)
+
+    @property
+    def uses(self) -> NDArray[np.int64]:
+        """The least of the classes that each is made of."""
+        options = self._options.cpu().numpy()
+        uses = np.where(options >= 0, self.inner.uses[options], np.iinfo(np.int64).max).min(axis=1)
+        return np.where(self.makes, uses, 1)
 
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         several = self._several.to(labels.device)[labels]
@@ -182,9 +239,8 @@ class RelabeledGenerator(FrozenGenerator):
         return self.inner.sample(self._options.to(labels.device)[labels, choice], keys, sources)
 
     def to(self, device: torch.device | str) -> Self:
-        self.inner.to(device)
         self._options, self._several = self._options.to(device), self._several.to(device)
-        return self
+        return super().to(device)
 
 
 def check_samples(samples: Any, count: int, spec: Spec) -> None:
@@ -230,15 +286,6 @@ def _check_finite(samples: Any) -> None:
             f"generator: expected finite values, found NaN or infinity in {outline(samples)}; train it again, or "
             "correct the function given to map"
         )
-
-
-def _new_classes(table: Mapping[Any, Any]) -> Any:
-    """The classes that a table's keys are: names, or the numbers up to the largest."""
-    if all(isinstance(key, str) for key in table):
-        return tuple(table)
-    if all(isinstance(key, Integral) for key in table):
-        return int(max(table)) + 1
-    raise ValueError(f"relabel: expected a table of names or of numbers, found {list(table)}; or pass classes=")
 
 
 def _options(table: Mapping[Any, Any], classes: Classes, inner: FrozenGenerator) -> Tensor:

@@ -68,12 +68,13 @@ def check_path(path: Path) -> None:
         )
 
 
-def load(path: str | Path, *, device: torch.device | str | None = None) -> FrozenGenerator:
+def load(path: str | Path, *, device: torch.device | str | None = None, reuse: int = 1) -> FrozenGenerator:
     """Read a generator from a checkpoint.
 
     Args:
         path: a file that ``save`` wrote.
         device: where to put it; the CPU by default.
+        reuse: how often a mix uses each sample; see ``FrozenGenerator.reused``.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -86,7 +87,8 @@ def load(path: str | Path, *, device: torch.device | str | None = None) -> Froze
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     _check_tensors(tensors, network, path)
     network.load_state_dict(tensors, assign=True)
-    generator = LatentGenerator(network, spec, (latent,), card=card)
+    generator = LatentGenerator(network, spec, (latent,), card=card).reused(reuse)
+    generator.path = path
     return generator.to(device) if device is not None else generator
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onthefly.mixing.classes import Classes
+from onthefly.mixing.schedule import Schedule
 
 Floats = NDArray[np.float64]
 
@@ -52,12 +53,18 @@ def epochs_at(log: Log, epoch: int, otherwise: int | None) -> int | None:
     return next((one.epochs for one in reversed(log) if one.epochs and one.epoch <= epoch), otherwise)
 
 
-def as_scores(scores: ArrayLike, classes: Classes) -> tuple[float, ...]:
-    """Scores of all classes, from 0 to 1.
+def as_feedback(epoch: int, scores: ArrayLike, schedule: Schedule, classes: Classes) -> Change:
+    """Scores of all classes, from 0 to 1, that a schedule is to follow from an epoch on.
 
     Raises:
-        ValueError: for another number of them, or one that isn't a score, naming its class.
+        ValueError: if it doesn't look at scores; for another number of them; for one that isn't a score, naming its
+            class.
     """
+    if not schedule.uses_scores:
+        raise ValueError(
+            f"feedback: expected a ratio that follows scores, found {schedule}; pass ratio=Feedback(...), from "
+            "onthefly.schedule"
+        )
     found = np.asarray(scores, np.float64)
     if found.shape != (classes.count,):
         raise ValueError(
@@ -70,4 +77,4 @@ def as_scores(scores: ArrayLike, classes: Classes) -> tuple[float, ...]:
             f"feedback: expected scores from 0 to 1, found {found[wrong[0]]} for class {classes.name(int(wrong[0]))}; a "
             "class without validation samples has no score of its own: give it the mean of the others"
         )
-    return tuple(found.tolist())
+    return Change(epoch, scores=tuple(found.tolist()))

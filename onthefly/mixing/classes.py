@@ -1,6 +1,6 @@
 """Classes: the groups that are balanced, known by number and, where somebody named them, by name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -43,6 +43,19 @@ class Classes:
                 "its own"
             )
         return cls(count, names)
+
+    @classmethod
+    def of_keys(cls, table: Mapping[Any, Any], where: str) -> "Classes":
+        """The classes that the keys of a table are: names, or the numbers up to the largest.
+
+        Raises:
+            ValueError: for keys of both kinds, or of neither, naming ``where`` they stand.
+        """
+        if table and all(isinstance(key, str) for key in table):
+            return cls.of(tuple(table))
+        if table and all(isinstance(key, Integral) and key >= 0 for key in table):
+            return cls.of(int(max(table)) + 1)
+        raise ValueError(f"{where}: expected a table of names or of numbers, found {list(table)}")
 
     def number(self, key: Any, where: str = "class") -> int:
         """The number of a class given by name or by number.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onthefly.mixing.classes import Classes
+from onthefly.mixing.counts import ONE
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -44,6 +45,14 @@ def check_weights(weights: Floats, balance: Any) -> Floats:
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise ValueError(f"balance: expected weights of 0 or more, not all 0, found {weights} from {shown(balance)}")
     return weights
+
+
+def fixed(ratio: Floats, schedule: Any) -> Ints:
+    """The ratios of a schedule, which may be anybody's, in units of 2**-32."""
+    wrong = ~((ratio >= 0) & (ratio <= 1))
+    if wrong.any():
+        raise ValueError(f"ratio: expected shares from 0 to 1, found {ratio[wrong][0]} from {schedule}")
+    return np.rint(ratio * ONE).astype(np.int64)
 
 
 def shown(setting: Any) -> str:

@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     SOURCE = 8
     AUGMENT = 9
     RELABEL = 10
+    RANK = 11
 
 
 def hash64(*parts: int | Ints | UInts) -> UInts:

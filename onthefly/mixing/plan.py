@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onthefly.mixing.balance import NAMED, as_balance
-from onthefly.mixing.changes import Change, Log, as_scores, epochs_at, scores_before
+from onthefly.mixing.changes import Change, Log, as_feedback, epochs_at, scores_before
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.counts import BITS, ONE, Quotas
-from onthefly.mixing.given import as_labels, as_reuse, at_least_one, check_labels, check_weights, shown, whole
+from onthefly.mixing.given import as_labels, as_reuse, at_least_one, check_labels, check_weights, fixed, shown, whole
 from onthefly.mixing.keys import Purpose, hash64, runs, sample_key
 from onthefly.mixing.order import shuffled_order, stratified_order
 from onthefly.mixing.reuse import Reuse
@@ -199,7 +199,7 @@ class MixPlan:
         """What two plans must share to be the same, as plain values that can be compared and shown."""
         return {
             "samples": len(self.labels),
-            "labels": self._fingerprint,
+            "labels": self.fingerprint,
             "classes": repr(self.classes) if self.classes.count <= _SHOWN else self.classes.count,
             "batch_size": self.batch_size,
             "balance": shown(self.balance),
@@ -212,7 +212,7 @@ class MixPlan:
         }
 
     @cached_property
-    def _fingerprint(self) -> str:
+    def fingerprint(self) -> str:
         return hashlib.sha256(self.labels.tobytes()).hexdigest()[:16]
 
     def epoch(self, epoch: int) -> Slots:
@@ -225,7 +225,7 @@ class MixPlan:
             ``Slots`` of ``length`` rows.
         """
         if self._latest is None or self._latest[0] != epoch:
-            self._check_epoch(epoch)
+            self.check_epoch(epoch)
             self._latest = epoch, self._slots(epoch)
         return self._latest[1]
 
@@ -248,12 +248,7 @@ class MixPlan:
         Raises:
             ValueError: if the ratio doesn't look at scores, or they aren't one for each class.
         """
-        if not self.schedule.uses_scores:
-            raise ValueError(
-                f"feedback: expected a ratio that follows scores, found {self.schedule}; pass "
-                "ratio=Feedback(...), from onthefly.schedule"
-            )
-        self.change(Change(epoch, scores=as_scores(scores, self.classes)))
+        self.change(as_feedback(epoch, scores, self.schedule, self.classes))
 
     def change(self, *changes: Change) -> None:
         """Add to the log, and forget what was known of the epochs that it changes."""
@@ -278,6 +273,11 @@ class MixPlan:
         """Take the totals at the start of an epoch as known, from a saved state."""
         others = [known for known in self._totals if known not in (0, epoch)]
         self._totals = {known: self._totals[known] for known in (0, *others[-_KNOWN:])} | {epoch: totals}
+
+    def restore(self, log: Log, epoch: int, totals: Totals) -> None:
+        """Take over what was changed, and had, before an epoch of which a state was saved."""
+        self.log, self._totals, self._latest = log, {0: self._totals[0]}, None
+        self.resume(epoch, totals)
 
     def _slots(self, epoch: int) -> Slots:
         before, order = self.totals(epoch), self._order(epoch)
@@ -317,18 +317,18 @@ class MixPlan:
 
     def _fixed_ratio(self, epoch: int) -> Ints:
         """The ratio of each class in an epoch throughout which it stays: ``int64[C]``."""
-        return _fixed(self.ratio(0.0, epoch), self.schedule)
+        return fixed(self.ratio(0.0, epoch), self.schedule)
 
     def _ratio_in(self, epoch: int) -> Callable[[_Run], Ints]:
         """The ratio of each slot in fixed point."""
         if not self.schedule.changes:
-            fixed = self._fixed_ratio(epoch)
-            return lambda run: fixed[run.label]
+            of_class = self._fixed_ratio(epoch)
+            return lambda run: of_class[run.label]
         census, epochs = self._census_at(epoch), epochs_at(self.log, epoch, self.epochs) or 1
 
         def ratio(run: _Run) -> Ints:
             progress = (epoch + (run.place + 0.5) / self.length) / epochs
-            return _fixed(self.schedule(progress, run.label, census), self.schedule)
+            return fixed(self.schedule(progress, run.label, census), self.schedule)
 
         return ratio
 
@@ -383,7 +383,8 @@ class MixPlan:
                 due[run.classes] += np.add.reduceat(ratio(run), run.begin)
         return Totals(before.slots + slots, before.synthetic + (due >> BITS), due & (ONE - 1))
 
-    def _check_epoch(self, epoch: int) -> None:
+    def check_epoch(self, epoch: int) -> None:
+        """Refuse an epoch outside of training."""
         if epoch < 0 or (self.epochs is not None and epoch >= self.epochs):
             last = "" if self.epochs is None else f" to {self.epochs - 1}"
             raise ValueError(
@@ -394,7 +395,7 @@ class MixPlan:
 
     def _check_schedule(self) -> None:
         """That it can be evaluated for these classes, and that the length of training is known if that matters."""
-        _fixed(self.ratio(0.0), self.schedule)
+        fixed(self.ratio(0.0), self.schedule)
         if self.schedule.changes and self.epochs is None:
             raise ValueError(f"ratio: {self.schedule} changes over training, whose length is unknown; pass epochs=")
 
@@ -425,10 +426,3 @@ def _stable_argsort(label: Ints, classes: int) -> Ints:
     if classes > 1 << 16:
         place = place[np.argsort((label >> 16).astype(np.uint16)[place], kind="stable")]
     return place
-
-
-def _fixed(ratio: Floats, schedule: Any) -> Ints:
-    wrong = ~((ratio >= 0) & (ratio <= 1))
-    if wrong.any():
-        raise ValueError(f"ratio: expected shares from 0 to 1, found {ratio[wrong][0]} from {schedule}")
-    return np.rint(ratio * ONE).astype(np.int64)

@@ -21,13 +21,13 @@ class Census:
 
     Attributes:
         classes: the classes, by number and name.
-        real: ``int64[C]``, real samples of each class.
+        real: ``int64[C]``, real samples of each class; None of a stream that nobody counted.
         slots: ``float64[C]``, slots that each class gets in an epoch, on average.
         scores: ``float64[k, C]``, the scores from 0 to 1 that were handed in up to this epoch, oldest first.
     """
 
     classes: Classes
-    real: Ints
+    real: Ints | None
     slots: Floats
     scores: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
@@ -127,6 +127,11 @@ class Fill(Schedule):
         _settle(self, cap="Fill(cap=...)")
 
     def __call__(self, progress: Floats, label: Ints, census: Census) -> Floats:
+        if census.real is None:
+            raise ValueError(
+                "ratio: Fill needs the number of real samples of each class, which a stream doesn't tell; pass "
+                "counts={class: number}, or a ratio in numbers"
+            )
         shortage = 1 - census.real / np.maximum(census.slots, 1e-9)
         return np.asarray(np.clip(shortage, 0, self.cap)[label])
 
@@ -335,7 +340,8 @@ class Feedback(Schedule):
             fell = score < best - self.tolerance
             factor = np.where(fell, np.maximum(factor * self.cut, self.least), np.minimum(factor + self.recover, 1))
             best = np.where(fell, score, np.maximum(best, score))
-        return np.where(census.real > 0, factor, 1)  # what has no real sample can't have more of them
+        empty = census.real == 0 if census.real is not None else False
+        return np.where(empty, 1, factor)  # what has no real sample can't have more of them
 
     @property
     def changes(self) -> bool:

@@ -1,0 +1,159 @@
+"""The source of a stream: any iterable of batches, opened anew for every pass, at any batch."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from onthefly.data.processes import this_shard
+from onthefly.mixing.ranks import Shard
+
+Batches = Iterable[Any] | Callable[[], Iterable[Any]]
+
+
+class Source:
+    """Batches as somebody's loader makes them, for this process.
+
+    Args:
+        batches: an iterable that can be gone through more than once, or a function that makes one.
+        length: how many batches to take in a pass; None for all.
+        shard: this process's part; None for what ``torch.distributed`` says.
+        sharded: with several processes, whether the source yields other batches in each; if not, they take turns.
+
+    Raises:
+        TypeError: for anything else, or what can be gone through only once.
+    """
+
+    def __init__(
+        self, batches: Batches, *, length: int | None = None, shard: Shard | None = None, sharded: bool | None = None
+    ) -> None:
+        if hasattr(batches, "__next__"):
+            raise TypeError(
+                f"wrap: expected batches that every epoch can go through again, found a {type(batches).__name__}, "
+                "which is used up after one; pass a function that makes it: wrap(lambda: my_batches(), ...)"
+            )
+        if not (callable(batches) or hasattr(batches, "__iter__")):
+            raise TypeError(
+                f"wrap: expected a DataLoader, an iterable of batches, or a function that makes one, found a "
+                f"{type(batches).__name__}; write wrap(DataLoader(dataset, ...), ...)"
+            )
+        self.batches, self.length = batches, length
+        self._shard, self._sharded = shard, sharded
+        self._state: Any = None
+        self._open: Any = None
+        self.shard  # noqa: B018 - refuses what is missing now rather than later
+
+    @property
+    def shard(self) -> Shard:
+        """This process's part."""
+        shard = this_shard() if self._shard is None else self._shard
+        if shard.world > 1 and self._sharded is None:
+            raise ValueError(
+                f"wrap: expected to know whether the stream is divided among the {shard.world} processes already, found "
+                "sharded=None; pass sharded=True if each process's source yields batches of its own, False if all "
+                "yield the same"
+            )
+        if shard.world > 1 and self._sharded and self.length is None:
+            raise ValueError(
+                "wrap: expected the number of batches that every process takes in a pass, found length=None; shards may "
+                "differ, and a process that ends early leaves the others waiting: pass length="
+            )
+        return shard
+
+    def __len__(self) -> int:
+        """Batches in a pass of this process.
+
+        Raises:
+            TypeError: if nobody said so.
+        """
+        if self.length is not None:
+            return self.length
+        if not hasattr(self.batches, "__len__"):
+            raise TypeError(f"{type(self.batches).__name__} has no len(); pass length= to wrap, the batches of a pass")
+        return len(self.batches) // self.turns
+
+    @property
+    def known_length(self) -> int | None:
+        """The same, or None."""
+        try:
+            return len(self)
+        except TypeError:
+            return None
+
+    def state(self) -> Any:
+        """Where it stands, if it can say so itself; else None."""
+        return self.batches.state_dict() if self._can_resume else None
+
+    def resume(self, state: Any) -> None:
+        """Let the next pass begin where a state was taken."""
+        if state is not None and not self._can_resume:
+            raise ValueError(
+                f"state: expected a stream that can load_state_dict, as when it was saved, found a "
+                f"{type(self.batches).__name__} that can't; wrap the same kind of loader"
+            )
+        self._state = state
+
+    def open(self, epoch: int, step: int) -> "Pass":
+        """The batches of a pass from a step on."""
+        for part in _with_parts(self.batches):
+            if callable(getattr(part, "set_epoch", None)):
+                part.set_epoch(epoch)
+        resumed = step > 0 and self._state is not None
+        if resumed:
+            self.batches.load_state_dict(self._state)  # type: ignore[union-attr]
+        self._state = None
+        again = self.batches if hasattr(self.batches, "__iter__") else self.batches()
+        return Pass(iter(again), self, epoch, step, skip=0 if resumed else step)
+
+    @property
+    def turns(self) -> int:
+        """How many batches the source yields for each one that this process takes."""
+        return 1 if self._sharded else self.shard.world
+
+    @property
+    def _can_resume(self) -> bool:
+        return all(callable(getattr(self.batches, name, None)) for name in ("state_dict", "load_state_dict"))
+
+
+class Pass(Iterator[Any]):
+    """One pass over a source. An error costs its own batch only; iteration can go on after it.
+
+    Attributes:
+        step: batches handed out, or lost to an error, since the pass began.
+    """
+
+    def __init__(self, batches: Iterator[Any], source: Source, epoch: int, step: int, *, skip: int) -> None:
+        self._batches, self._source, self._epoch, self.step = batches, source, epoch, step
+        self._skip, self._turns, self._shard = skip * source.turns, source.turns, source.shard
+
+    def __next__(self) -> Any:
+        if self.step == self._source.length:
+            raise StopIteration
+        try:
+            while self._skip:
+                self._skip -= 1
+                next(self._batches)
+            turn = [next(self._batches) for _ in range(self._turns)]
+        except StopIteration:
+            self._check_end()
+            raise
+        except Exception:
+            self.step += 1
+            raise
+        self.step += 1
+        return turn[self._shard.rank if self._turns > 1 else 0]
+
+    def _check_end(self) -> None:
+        """Several processes must have equally many batches."""
+        if self._source.length is not None and self._shard.world > 1:
+            raise ValueError(
+                f"length: expected {self._source.length} batches in epoch {self._epoch} on each of {self._shard.world} "
+                f"processes, found {self.step} on rank {self._shard.rank}: the shards are uneven, and the other processes "
+                "would wait for ever; pass the length of the shortest"
+            ) from None
+
+
+def _with_parts(batches: Any) -> list[Any]:
+    """A loader and what it is made of, each once: samplers and datasets that may want to know the epoch."""
+    sampler = getattr(batches, "batch_sampler", None)
+    found = [batches, getattr(batches, "sampler", None), sampler, getattr(sampler, "sampler", None)]
+    found.append(getattr(batches, "dataset", None))
+    return list({id(part): part for part in found if part is not None}.values())

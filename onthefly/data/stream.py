@@ -1,0 +1,134 @@
+"""Streams: batches that come as they come, of which some rows are left for a generator to fill."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from onthefly.data.batches import rows_of, select
+from onthefly.data.dataset import HostBatch
+from onthefly.data.labels import COLUMNS
+from onthefly.data.position import Position
+from onthefly.data.source import Pass, Source
+from onthefly.mixing.classes import Classes
+from onthefly.mixing.keys import Purpose, hash64, sample_key
+from onthefly.mixing.plan import Slots
+from onthefly.mixing.stream import StreamPlan
+
+Ints = NDArray[np.int64]
+
+
+class MixStream(IterableDataset[Any]):
+    """The batches of a source, each with some rows taken out or slots added, as the plan of the stream says.
+
+    It stands behind a ``DataLoader(stream, batch_size=None)`` without workers: the source has its own.
+
+    Args:
+        source: of the batches.
+        plan: which rows become synthetic; None if none do.
+        labels: ``batch -> class of every row``; None for the labels that the batch holds.
+        check: called with the first batch and its labels.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        plan: StreamPlan | None,
+        labels: Callable[[Any], Any] | None = None,
+        check: Callable[[Any, Ints], None] | None = None,
+    ) -> None:
+        self.source, self.plan, self.position = source, plan, Position()
+        self._labels, self._check = labels, check
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __iter__(self) -> Iterator[Any]:
+        return _MixedPass(self, self.position)
+
+    def mixed(self, batch: Any, epoch: int, step: int) -> Any:
+        """A batch of the source with its synthetic slots still to fill; as it is where there is no plan."""
+        if self.plan is None:
+            return batch
+        labels = self._labels_of(batch, self.plan.classes)
+        if self._check is not None:
+            self._check(batch, labels)
+            self._check = None
+        return self._host(self.plan, batch, labels, epoch, step)
+
+    def _host(self, plan: StreamPlan, batch: Any, labels: Ints, epoch: int, step: int) -> HostBatch:
+        rank = self.source.shard.rank
+        slots, kept = plan.batch(labels, epoch, step, rank)
+        draw = int(sample_key(plan.seed, Purpose.AUGMENT, epoch, step, rank))
+        chosen = np.zeros(len(labels), np.bool_)
+        chosen[kept] = True
+        real = batch if chosen.all() else select(batch, torch.from_numpy(chosen))
+        return HostBatch(slots, draw, real, _sources(plan, batch, labels, slots), True)
+
+    def _labels_of(self, batch: Any, names: Classes) -> Ints:
+        found = _found_in(batch) if self._labels is None else self._labels(batch)
+        values = found.detach().cpu().numpy() if isinstance(found, Tensor) else np.asarray(found)
+        if values.ndim == 1 and values.dtype.kind in "USO":
+            values = np.array([names.number(name, "labels") for name in values.tolist()])
+        if values.ndim != 1 or values.dtype.kind not in "iub":
+            raise ValueError(
+                f"labels: expected the class of every row of the batch, found an array of {values.dtype} and shape "
+                f"{values.shape}; pass labels=lambda batch: ..., one group number for each row"
+            )
+        wrong = values[(values < 0) | (values >= names.count)] if values.dtype.kind != "b" else values[:0]
+        if len(wrong):
+            raise ValueError(
+                f"labels: expected classes from 0 to {names.count - 1}, found {wrong[0]}; pass counts= with a number for "
+                "each class, or labels=lambda batch: ..."
+            )
+        return values.astype(np.int64)
+
+
+class _MixedPass(Iterator[Any]):
+    """One pass over a stream, opened where its position stands when the first batch is asked for."""
+
+    def __init__(self, stream: MixStream, position: Position) -> None:
+        self._stream, self._position = stream, position
+        self._pass: Pass | None = None
+
+    def __next__(self) -> Any:
+        if self._pass is None:
+            self._epoch = self._position.epoch
+            self._pass = self._stream.source.open(self._epoch, self._position.step)
+        batch = next(self._pass)
+        return self._stream.mixed(batch, self._epoch, self._pass.step - 1)
+
+
+def _sources(plan: StreamPlan, batch: Any, labels: Ints, slots: Slots) -> Any:
+    """A row of its class in the same batch for each synthetic slot."""
+    if not plan.sources or not slots.synthetic.any():
+        return None
+    wanted = slots[slots.synthetic]
+    count = np.bincount(labels, minlength=plan.classes.count)
+    missing = np.unique(wanted.label[count[wanted.label] == 0])
+    if len(missing):
+        raise ValueError(
+            "generator: expected a real row of each class to make samples from, found none of "
+            f"{plan.classes.listed(missing)} in this batch; use larger batches, or balance='natural'"
+        )
+    first = np.cumsum(count) - count
+    nth = (hash64(plan.seed, Purpose.SOURCE, wanted.key) % count[wanted.label].astype(np.uint64)).astype(np.int64)
+    return rows_of(batch, np.argsort(labels, kind="stable")[first[wanted.label] + nth])
+
+
+def _found_in(batch: Any) -> Any:
+    """The labels that a batch holds: under a name for them in a dict, else the second of two parts."""
+    if isinstance(batch, Mapping):
+        for name in COLUMNS:
+            if name in batch:
+                return batch[name]
+    elif isinstance(batch, (tuple, list)) and len(batch) == 2:
+        return batch[1]
+    raise ValueError(
+        f"labels: expected batches that are (samples, labels), or a dict with one of {', '.join(COLUMNS)}, found a "
+        f"{type(batch).__name__}; pass labels=lambda batch: ..., the class of every row"
+    )

@@ -1,0 +1,57 @@
+"""Which generator it is: where it came from, and a hash of all that it holds."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from onthefly.generators.base import FrozenGenerator
+
+Hash = Any
+
+
+def identity(generator: FrozenGenerator) -> dict[str, Any]:
+    """A generator as plain values: its class, its checkpoint if it has one, and a hash of weights, card and spec.
+
+    >>> from onthefly.testing import CountingGenerator
+    >>> identity(CountingGenerator((1, 8, 8), classes=2))["is"]
+    'CountingGenerator'
+    """
+    digest = hashlib.sha256()
+    for name, value in _held(generator):
+        digest.update(name.encode())
+        digest.update(_as_bytes(value))
+    return {
+        "is": type(generator).__name__,
+        "path": None if generator.path is None else str(generator.path.resolve()),
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _held(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Tensors and descriptions, in an order that doesn't depend on how the generator was made."""
+    if isinstance(value, FrozenGenerator):
+        yield f"{at}:{type(value).__name__}", f"{value.spec}{sorted((value.card or {}).items(), key=str)}"
+        for name, inside in sorted(vars(value).items()):
+            if isinstance(inside, (FrozenGenerator, nn.Module, Tensor, list, tuple, dict)) and name not in ("card", "spec"):
+                yield from _held(inside, f"{at}.{name}")
+    elif isinstance(value, nn.Module):
+        for name, tensor in sorted(value.state_dict().items()):
+            yield f"{at}.{name}", tensor
+    elif isinstance(value, Tensor):
+        yield at, value
+    elif isinstance(value, dict):
+        for name, inside in sorted(value.items(), key=str):
+            yield from _held(inside, f"{at}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for place, inside in enumerate(value):
+            yield from _held(inside, f"{at}.{place}")
+
+
+def _as_bytes(value: Any) -> bytes:
+    if not isinstance(value, Tensor):
+        return str(value).encode()
+    plain = value.detach().cpu().contiguous()
+    return f"{plain.dtype}{list(plain.shape)}".encode() + plain.reshape(-1).view(torch.uint8).numpy().tobytes()

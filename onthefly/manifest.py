@@ -1,0 +1,174 @@
+"""The manifest: what was delivered and from what; enough to make any planned sample again."""
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from onthefly.data.labels import labels_of
+from onthefly.generators.base import FrozenGenerator
+from onthefly.generators.checkpoint import load
+from onthefly.generators.identity import identity
+from onthefly.matching import match_classes
+from onthefly.mixing.changes import from_plain as changes_from_plain
+from onthefly.mixing.plain import from_plain, to_plain
+from onthefly.mixing.plan import MixPlan, Slots
+from onthefly.mixing.stream import StreamPlan
+from onthefly.version import __version__
+
+Manifest = dict[str, Any]
+Generators = FrozenGenerator | Mapping[Any, FrozenGenerator] | None
+
+
+def manifest_of(plan: MixPlan, dataset: Any, generator: Any) -> Manifest:
+    """What a planned mix delivers, as values that JSON can hold; the generator as ``identities`` tells it."""
+    classes = plan.classes
+    return _common(plan, generator) | {
+        "dataset": {"is": type(dataset).__name__, "samples": len(plan.labels), "labels": plan.fingerprint},
+        "plan": {
+            "classes": classes.count if classes.names is None else list(classes.names),
+            "real": plan.census.real.tolist(),
+            "batch_size": plan.batch_size,
+            "balance": to_plain(plan.balance),
+            "ratio": to_plain(plan.schedule),
+            "epochs": plan.epochs,
+            "seed": plan.seed,
+            "drop_last": plan.drop_last,
+            "sources": plan.sources,
+            "reuse": plan.reuse.times.tolist(),
+        },
+    }
+
+
+def stream_manifest_of(plan: StreamPlan, generator: Any) -> Manifest:
+    """The same for a stream, of which no sample can be made again by its place: that depends on what came."""
+    return _common(plan, generator) | {"stream": plan.settings()}
+
+
+def _common(plan: MixPlan | StreamPlan, generator: Any) -> Manifest:
+    versions = {"onthefly": __version__, "torch": torch.__version__, "numpy": np.__version__}
+    return {
+        "versions": versions | {"python": platform.python_version()},
+        "generator": generator,
+        "log": [change.to_plain() for change in plan.log],
+    }
+
+
+def identities(generators: Generators) -> Any:
+    """Which generators they are: one, several by class, or None."""
+    if isinstance(generators, Mapping):
+        return {str(key): identity(one) for key, one in generators.items()}
+    return None if generators is None else identity(generators)
+
+
+def replay(
+    manifest: Manifest, epoch: int, slot: int, *, generator: Any = None, dataset: Any = None, labels: Any = None
+) -> Any:
+    """Make one delivered sample again, as it was before normalisation and augmentation.
+
+    Args:
+        manifest: what ``MixLoader.manifest()`` returned, or JSON made of it.
+        epoch: from 0.
+        slot: its place in the epoch, over the batches of all processes laid side by side: ``step * batch_size + row``.
+        generator: the one of that mix, where a checkpoint's path doesn't say it: one of a module of your own, or that
+            went through ``map`` or ``relabel``.
+        dataset: that of the mix, for a real sample, or a synthetic one that is made from one.
+        labels: as they were given to ``wrap``.
+
+    Returns:
+        What the generator makes for that slot, ``[sample, label]`` unless it was mapped; or ``dataset[row]``.
+
+    Raises:
+        ValueError: if the generator or the dataset is not that of the manifest, or is needed and missing.
+
+    >>> from torch.utils.data import DataLoader, TensorDataset
+    >>> import onthefly
+    >>> from onthefly.testing import CountingGenerator
+    >>> data = TensorDataset(torch.rand(20, 1, 8, 8), torch.arange(20) % 2)
+    >>> generator = CountingGenerator((1, 8, 8), classes=2)
+    >>> loader = onthefly.wrap(DataLoader(data, 10, shuffle=True), generator, ratio=1, device="cpu")
+    >>> images, labels = next(iter(loader))
+    >>> image, label = onthefly.replay(loader.manifest(), epoch=0, slot=3, generator=generator)
+    >>> torch.equal(image, images[3])
+    True
+    """
+    if "plan" not in manifest:
+        raise ValueError(
+            "replay: expected the manifest of a planned mix, found that of a stream, whose slots depend on what came; use "
+            "tag=True, and generator.sample(info.label, info.key)"
+        )
+    given = _checked_generators(manifest, generator)
+    plan = _plan_of(manifest, dataset, labels)
+    slots = plan.epoch(epoch)
+    if not 0 <= slot < plan.length:
+        raise ValueError(f"replay: expected a slot from 0 to {plan.length - 1}, found {slot}")
+    one = slots[slot : slot + 1]
+    source = dataset[int(one.index[0])] if dataset is not None and one.index[0] >= 0 else None
+    if not one.synthetic[0]:
+        return _needed(source, f"slot {slot} of epoch {epoch} holds a real sample")
+    if plan.sources:
+        source = [_needed(source, "the generator makes samples from real ones")]
+    return _made(match_classes(given, plan.classes), one, source)
+
+
+def _made(generator: FrozenGenerator, slot: Slots, source: Any) -> Any:
+    return generator.items(torch.from_numpy(slot.label), torch.from_numpy(slot.key), source)[0]
+
+
+def _needed(source: Any, why: str) -> Any:
+    if source is None:
+        raise ValueError(f"replay: expected the dataset, since {why}; pass dataset=")
+    return source
+
+
+def _plan_of(manifest: Manifest, dataset: Any, labels: Any) -> MixPlan:
+    """The plan; from the counts alone where no row of the dataset is asked for, since they decide all but the rows."""
+    settings, real = dict(manifest["plan"]), manifest["plan"]["real"]
+    if dataset is not None:
+        values = labels_of(dataset, labels).values
+    else:
+        values = np.repeat(np.arange(len(real)), real)
+    del settings["real"]
+    settings |= {name: from_plain(settings[name]) for name in ("balance", "ratio")}
+    plan = MixPlan(values, **settings)
+    if dataset is not None and plan.fingerprint != manifest["dataset"]["labels"]:
+        raise ValueError(
+            f"replay: expected a dataset whose labels have the fingerprint {manifest['dataset']['labels']}, found "
+            f"{plan.fingerprint}; pass the dataset of that mix, and its labels= if it had any"
+        )
+    plan.log = changes_from_plain(manifest["log"])
+    return plan
+
+
+def _checked_generators(manifest: Manifest, generator: Any) -> Any:
+    """The generators of a manifest, given or loaded from where it says."""
+    saved = manifest["generator"]
+    if generator is None:
+        generator = _loaded(saved)
+    elif isinstance(generator, (str,)) or hasattr(generator, "__fspath__"):
+        generator = load(generator)
+    found = identities(generator)
+    if _hashes(found) != _hashes(saved):
+        raise ValueError(
+            f"replay: expected the generator with the hash {_hashes(saved)}, found {_hashes(found)}; its samples would "
+            "be others: pass the one of that mix"
+        )
+    return generator
+
+
+def _loaded(saved: Any) -> Any:
+    if saved is not None and "sha256" not in saved:
+        return {key: _loaded(one) for key, one in saved.items()}
+    if saved is None or saved["path"] is None:
+        raise ValueError(
+            f"replay: expected a generator that is a checkpoint by itself, found {saved and saved['is']}; pass generator="
+        )
+    return load(saved["path"])
+
+
+def _hashes(saved: Any) -> Any:
+    if saved is None:
+        return None
+    return saved["sha256"] if "sha256" in saved else {key: one["sha256"] for key, one in saved.items()}

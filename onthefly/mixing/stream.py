@@ -1,0 +1,233 @@
+"""The plan of a stream: which rows of each batch become synthetic, decided as the batches come."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onthefly.mixing.balance import NAMED, Shares, as_balance
+from onthefly.mixing.changes import Change, Log, as_feedback, epochs_at, scores_before
+from onthefly.mixing.classes import Classes
+from onthefly.mixing.counts import BITS, ONE, Quotas
+from onthefly.mixing.given import as_reuse, at_least_one, check_weights, fixed, shown, whole
+from onthefly.mixing.keys import Purpose, hash64, sample_key
+from onthefly.mixing.plan import Slots
+from onthefly.mixing.reuse import Reuse
+from onthefly.mixing.schedule import Census, as_schedule
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class StreamPlan:
+    """Which rows of each batch of a stream become synthetic, by quotas that run on from batch to batch.
+
+    Replacing, the batch keeps its size. Of each class it has as many slots as the balance gives it (the natural one: as
+    many as came); the ratio says how many of these are synthetic, exactly, counted over all batches up to now; the rest
+    are real rows of the class as far as the batch has any, and other rows of the batch where it has too few. Topping up,
+    all real rows stay, and synthetic ones are added until they are the ratio's share of their class.
+
+    Args:
+        classes: their number or names.
+        counts: ``int[C]``, real samples of each class in a pass; None if unknown.
+        length: batches of a pass; None if unknown.
+        balance, ratio, epochs, seed, reuse: as for ``MixPlan``.
+        top_up: add synthetic rows instead of replacing real ones.
+        sources: whether synthetic samples are made from real ones.
+
+    Attributes:
+        log: what was changed since training began.
+
+    >>> plan = StreamPlan(2, balance="natural", ratio={1: 0.5})
+    >>> slots, kept = plan.batch(np.array([0, 0, 1, 1]), epoch=0, step=0)
+    >>> slots.label, int(slots.synthetic.sum()), len(kept)
+    (array([0, 0, 1, 1]), 1, 3)
+    """
+
+    def __init__(
+        self,
+        classes: Any,
+        *,
+        balance: Any,
+        ratio: Any,
+        counts: ArrayLike | None = None,
+        length: int | None = None,
+        epochs: int | None = None,
+        seed: int = 0,
+        top_up: bool = False,
+        sources: bool = False,
+        reuse: int | ArrayLike = 1,
+    ) -> None:
+        self.classes = Classes.of(classes)
+        self.balance, self.schedule = as_balance(balance, self.classes), as_schedule(ratio)
+        self.counts = None if counts is None else _as_counts(counts, self.classes)
+        self.length = None if length is None else at_least_one(length, "length")
+        self.epochs = None if epochs is None else at_least_one(epochs, "epochs")
+        self.seed, self.top_up, self.sources = whole(seed, "seed"), bool(top_up), bool(sources)
+        self.natural = self.balance == NAMED["natural"]
+        self.times = as_reuse(reuse, self.classes)
+        self.log: Log = ()
+        self._each = np.arange(self.classes.count)
+        self._weights = self._known_weights()
+        self._census = self._known_census()
+        self._check_schedule()
+        phase = hash64(self.seed, Purpose.PHASE, self._each) >> np.uint64(64 - BITS)
+        self.due = phase.astype(np.int64)
+        self.made = np.zeros(self.classes.count, np.int64)
+        self.batches = 0
+        self.widest = 0
+
+    def settings(self) -> dict[str, str | int | None]:
+        """What two plans must share to be the same, as plain values that can be compared and shown."""
+        return {
+            "classes": repr(self.classes),
+            "counts": None if self.counts is None else shown(self.counts.tolist()),
+            "length": self.length,
+            "balance": shown(self.balance),
+            "ratio": shown(self.schedule),
+            "epochs": self.epochs,
+            "seed": self.seed,
+            "top_up": int(self.top_up),
+            "sources": int(self.sources),
+            "reuse": shown(self.times.tolist()),
+        }
+
+    @property
+    def weights(self) -> Floats | None:
+        """The natural share of each class over that of the balance, ``float64[C]``; None where it isn't known."""
+        if self.counts is None or self.top_up:
+            return None
+        natural = self.counts / self.counts.sum()
+        return np.divide(natural, self.shares, out=np.zeros_like(natural), where=self.shares > 0)
+
+    @property
+    def shares(self) -> Floats:
+        """The share of each class that the balance asks for: ``float64[C]``, sums to 1."""
+        return self._weights / self._weights.sum()
+
+    def progress(self, epoch: int, step: int) -> float:
+        """The part of training that is over at a batch; 0 where its length is unknown."""
+        epochs, length = epochs_at(self.log, epoch, self.epochs), self.length
+        return 0.0 if epochs is None or length is None else min((epoch + min((step + 0.5) / length, 1)) / epochs, 1.0)
+
+    def ratio(self, progress: float, epoch: int = 0) -> Floats:
+        """The ratio of every class at one moment of training: as for ``MixPlan``."""
+        census = replace(self._census, scores=scores_before(self.log, epoch, self.classes.count))
+        return self.schedule(np.full(self.classes.count, progress), self._each, census)
+
+    def feedback(self, epoch: int, scores: ArrayLike) -> None:
+        """As for ``MixPlan``."""
+        self.change(as_feedback(epoch, scores, self.schedule, self.classes))
+
+    def change(self, *changes: Change) -> None:
+        """Add to the log."""
+        self.log = (*self.log, *changes)
+
+    def quotas(self) -> dict[str, Ints]:
+        """What the next batch depends on besides its place in training: by name, ``int64[C]`` or ``int64[2]``."""
+        return {"due": self.due, "made": self.made, "batches": np.array([self.batches, self.widest])}
+
+    def restore(self, log: Log, quotas: dict[str, Ints]) -> None:
+        """Take over what was changed, and had, when a state was saved."""
+        self.log, self.due, self.made = log, quotas["due"].copy(), quotas["made"].copy()
+        self.batches, self.widest = quotas["batches"].tolist()
+
+    def batch(self, labels: Ints, epoch: int, step: int, rank: int = 0) -> tuple[Slots, Ints]:
+        """The slots of the next batch.
+
+        Args:
+            labels: ``int64[n]``, the class of each row that came.
+            epoch: the pass.
+            step: the number of the batch in it.
+            rank: of this process; each has samples of its own.
+
+        Returns:
+            The slots of the batch to deliver; and ``int64[m]``, the rows that its real slots hold, in their order.
+        """
+        came = np.bincount(labels, minlength=self.classes.count)
+        wanted = came if self.natural or self.top_up else self._share(len(labels))
+        synthetic = self._quota(wanted, fixed(self.ratio(self.progress(epoch, step), epoch), self.schedule))
+        numbers = np.repeat(self._each, synthetic)
+        if self.top_up:
+            kept, places = np.arange(len(labels)), len(labels) + np.arange(len(numbers))
+        else:
+            kept = self._kept(labels, wanted - synthetic, len(labels) - len(numbers))
+            places = np.setdiff1d(np.arange(len(labels)), kept, assume_unique=True)
+        slots = self._slots(labels[kept], numbers, places, rank)
+        self.batches += 1
+        return slots, kept
+
+    def _quota(self, slots: Ints, ratio: Ints) -> Ints:
+        """How many synthetic samples of each class these slots earn: ``int64[C]``."""
+        if self.top_up:
+            rest = np.where(slots > 0, ONE - ratio, ONE)
+            if not rest.all():
+                raise ValueError("ratio: expected less than 1 where real rows are topped up, found 1; leave top_up out")
+            ratio = np.rint(ratio / rest * ONE).astype(np.int64)
+        earned = self.due + slots * ratio
+        self.due = earned & (ONE - 1)
+        return earned >> BITS
+
+    def _share(self, rows: int) -> Ints:
+        """The slots that the balance gives each class in a batch, within 1 of its share, without drift."""
+        quotas = Quotas(self._weights, batch_size=rows, length=rows, seed=self.seed)
+        return quotas.counts(self.batches).epoch
+
+    def _nth_of_class(self, labels: Ints) -> Ints:
+        """Each row's place among those of its class, in a random order: ``int64[n]``."""
+        order = np.lexsort((hash64(self.seed, Purpose.ROWS, self.batches, np.arange(len(labels))), labels))
+        count = np.bincount(labels, minlength=self.classes.count)
+        nth = np.empty(len(labels), np.int64)
+        nth[order] = np.arange(len(labels)) - np.repeat(np.cumsum(count) - count, count)
+        return nth
+
+    def _kept(self, labels: Ints, real: Ints, many: int) -> Ints:
+        """The rows that stay: of each class those that it is to have, then any others."""
+        surplus = self._nth_of_class(labels) - real[labels]
+        return np.sort(np.argsort(np.maximum(surplus, -1), kind="stable")[:many])
+
+    def _slots(self, real: Ints, numbers: Ints, places: Ints, rank: int) -> Slots:
+        """Real slots of these classes, and synthetic ones of those in these places, in a random order of classes."""
+        size = len(real) + len(numbers)
+        self.widest = self.widest or size
+        reuse = Reuse.apart(self.times, np.full(self.classes.count, self.widest))
+        count = np.bincount(numbers, minlength=self.classes.count)
+        nth = self.made[numbers] + np.arange(len(numbers)) - np.repeat(np.cumsum(count) - count, count)
+        self.made += count
+        seed = hash64(self.seed, Purpose.SAMPLE, rank, numbers)
+        order = np.argsort(hash64(self.seed, Purpose.ORDER, self.batches, np.arange(len(numbers))))
+        slots = Slots(*(np.full(size, -1) for _ in range(3)), np.zeros(size, np.bool_), np.ones(size, np.bool_))
+        slots.synthetic[places] = True
+        slots.label[~slots.synthetic], slots.label[places] = real, numbers[order]
+        slots.key[places] = sample_key(seed, reuse.sample(numbers, nth))[order]
+        slots.last[places] = reuse.is_last(numbers, nth)[order]
+        return slots
+
+    def _known_weights(self) -> Floats:
+        known = self.balance == NAMED["uniform"] or isinstance(self.balance, Shares)
+        if self.counts is None and not (known or self.natural):
+            raise ValueError(
+                f"counts: {self.balance} needs the number of real samples of each class; pass counts={{class: number}}"
+            )
+        counts = np.ones(self.classes.count, np.int64) if self.counts is None else self.counts
+        return check_weights(self.balance.weights(counts), self.balance)
+
+    def _known_census(self) -> Census:
+        slots = self.shares * (0 if self.counts is None else self.counts.sum())
+        return Census(self.classes, self.counts, slots)
+
+    def _check_schedule(self) -> None:
+        fixed(self.ratio(0.0), self.schedule)
+        if self.schedule.changes and (self.epochs is None or self.length is None):
+            missing = "epochs=" if self.epochs is None else "length=, the batches of a pass"
+            raise ValueError(f"ratio: {self.schedule} changes over training, whose length is unknown; pass {missing}")
+
+
+def _as_counts(counts: Any, classes: Classes) -> Ints:
+    found = np.asarray(counts)
+    if found.shape != (classes.count,) or found.dtype.kind not in "iu" or (found < 0).any():
+        raise ValueError(
+            f"counts: expected a whole number of real samples for each of {classes}, found {shown(counts)}"
+        )
+    return found.astype(np.int64)

@@ -1,0 +1,328 @@
+"""wrap: takes a loader apart and puts it together again with a mix."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, IterableDataset, default_collate
+
+from onthefly.augment.apply import is_kornia
+from onthefly.augment.fit import check_for_kornia
+from onthefly.checks import (
+    as_batch_labels,
+    as_generators,
+    as_plannable,
+    check_dataset,
+    check_some_synthetic,
+    check_stream_options,
+    counts_of,
+    is_stock,
+    is_streamed,
+    refuse_stream_options,
+)
+from onthefly.collate import DeviceCollate
+from onthefly.data.batches import default_device, to_device
+from onthefly.data.dataset import HostCollate, SyntheticMixDataset
+from onthefly.data.examples import Examples, read_examples, some_rows, typical
+from onthefly.data.labels import labels_of
+from onthefly.data.normalize import Normalization, find_normalization
+from onthefly.data.processes import this_shard
+from onthefly.data.sampler import PlanSampler
+from onthefly.data.source import Batches, Source
+from onthefly.data.stream import MixStream
+from onthefly.generators.base import FrozenGenerator
+from onthefly.loader import Mix, MixLoader
+from onthefly.manifest import Generators
+from onthefly.matching import makeable, match_classes, match_samples
+from onthefly.mixing.balance import NAMED
+from onthefly.mixing.classes import Classes
+from onthefly.mixing.plan import MixPlan
+from onthefly.mixing.ranks import Shard
+from onthefly.mixing.schedule import Constant, Fill, Schedule, as_schedule
+from onthefly.mixing.stream import StreamPlan
+
+T = TypeVar("T", covariant=True)
+
+Ints = NDArray[np.int64]
+
+_FILL, _NOTHING = Fill(cap=0.5), Constant(0.0)
+_KEPT = (
+    "dataset",
+    "num_workers",
+    "collate_fn",
+    "pin_memory",
+    "timeout",
+    "worker_init_fn",
+    "multiprocessing_context",
+    "generator",
+    "prefetch_factor",
+    "persistent_workers",
+    "pin_memory_device",
+    "in_order",
+)
+
+
+def wrap(
+    loader: DataLoader[Any] | Batches,
+    generator: FrozenGenerator | str | Path | Mapping[Any, Any] | None = None,
+    *,
+    balance: Any = None,
+    ratio: Any = _FILL,
+    epochs: int | None = None,
+    seed: int = 0,
+    labels: Any = None,
+    augment: Any = None,
+    normalized: Any = None,
+    device: torch.device | str | None = None,
+    tag: bool = False,
+    shard: tuple[int, int] | None = None,
+    counts: Any = None,
+    length: int | None = None,
+    sharded: bool | None = None,
+    top_up: bool = False,
+) -> MixLoader[Any]:
+    """The same loader, its batches part real and part fresh from a generator, balanced and augmented on the device.
+
+    Args:
+        loader: a ``DataLoader``, whose workers, collate function and other settings are kept. Its length stays. One of a
+            map-style dataset is planned; one of an iterable dataset, or with a batch sampler of its own, and any iterable
+            of batches, or a function that makes one, is a stream: its batches are mixed as they come.
+        generator: a frozen generator, the path of its checkpoint, or ``{class: either}``.
+        balance: the share of each class: "natural", "uniform", ``{class: share}``, ``Power(a)`` or
+            ``EffectiveNumber(beta)``; by default uniform with a generator, natural without.
+        ratio: the share of each class's slots that is synthetic: a number in [0, 1], ``{class: number or schedule}``,
+            or a schedule; by default ``Fill(cap=0.5)``: what real samples can't supply, and never more than half.
+        epochs: the length of training; needed by a schedule that changes.
+        seed: equal seeds give equal streams.
+        labels: the class of every row, where the dataset doesn't say; ``"scan"`` to read each sample once; 0 for one
+            group. Of a stream: a function from a batch to the class of each row.
+        augment: a callable ``batch -> batch``, a Kornia module, or ``{"real": either, "synthetic": either}``; on the
+            device.
+        normalized: ``(mean, std)`` if real images arrive normalised; found by itself if the dataset's transform has one
+            ``Normalize``; False to leave all images as they are.
+        device: where batches are delivered; by default this process's current CUDA device, or the CPU where there is
+            none.
+        tag: add a ``MixInfo`` to each batch: as its last part, or under "mix" in a dict.
+        shard: ``(rank, world_size)``; by default what ``torch.distributed`` says whenever it is asked. The loader's batch
+            size is that of one process.
+        counts: of a stream: real samples of each class in a pass, in order or ``{class: number}``; for ``Fill`` and for
+            balances that follow them.
+        length: of a stream: batches of a pass; for schedules that change. A pass ends there.
+        sharded: of a stream in several processes: whether each one's source yields batches of its own.
+        top_up: of a stream: add synthetic rows to each batch instead of replacing real ones.
+
+    Returns:
+        A ``MixLoader``, which is a ``DataLoader``. With a natural balance and ratio 0 it delivers the batches of ``loader`` as they are, in its
+        own sampler's order.
+
+    Raises:
+        TypeError, ValueError: naming what was given, what was expected, and what to type.
+
+    >>> from onthefly.testing import CountingGenerator
+    >>> data = torch.utils.data.TensorDataset(torch.rand(100, 1, 8, 8), torch.arange(100) // 90)
+    >>> plain = DataLoader(data, batch_size=20, shuffle=True)
+    >>> loader = wrap(plain, CountingGenerator((1, 8, 8), classes=2), device="cpu")
+    >>> for x, y in loader:
+    ...     assert x.shape == (20, 1, 8, 8) and y.tolist().count(1) == 10
+    >>> print(loader.stats())
+    class      real synthetic
+    0            50         0
+    1            25        25
+    all          75        25  in 5 batches
+    """
+    if isinstance(loader, MixLoader):
+        raise TypeError("wrap: expected a plain DataLoader, found a wrapped one; wrap the loader that it was made from")
+    given = as_generators(generator)
+    wished = _Wished(
+        given,
+        balance,
+        _as_ratio(ratio, given),
+        epochs,
+        seed,
+        labels,
+        augment,
+        Normalization.of(normalized) if normalized is not None else find_normalization(getattr(loader, "dataset", None)),
+        default_device() if device is None else torch.device(device),
+        tag,
+        None if shard is None else Shard(*shard),
+    )
+    if is_streamed(loader):
+        return _streamed(loader, wished, counts, length, sharded, top_up)
+    refuse_stream_options(counts=counts, length=length, sharded=sharded, top_up=top_up or None)
+    return _planned(loader, wished)
+
+
+@dataclass(frozen=True)
+class _Wished:
+    """What was asked of ``wrap``, for any loader."""
+
+    given: Generators
+    balance: Any
+    schedule: Schedule
+    epochs: int | None
+    seed: int
+    labels: Any
+    augment: Any
+    normalized: Normalization | None
+    device: torch.device
+    tag: bool
+    shard: Shard | None
+
+    @property
+    def nothing_to_mix(self) -> bool:
+        """Whether batches stay what they are, but for the augmentation."""
+        natural = "natural" if self.given is None else "uniform"
+        balance = natural if self.balance is None else self.balance
+        return balance in ("natural", NAMED["natural"]) and self.schedule.is_zero and not self.tag
+
+    def matched(self, classes: Classes) -> tuple[FrozenGenerator | None, Schedule]:
+        """The generator under the dataset's classes, on the device; and the ratio of those that it can make."""
+        if self.given is None:
+            return None, self.schedule
+        made = match_classes(self.given, classes).to(self.device)
+        return made, makeable(made, self.schedule)
+
+    def mix(self, collate: DeviceCollate, *, own_labels: bool = False) -> Mix:
+        return Mix(collate, self.given, self.seed, own_labels)
+
+    def check(self, examples: Examples, collate_fn: Any, made: FrozenGenerator | None, labels: Ints) -> None:
+        """Compare real samples with what is to be done to them, and with synthetic ones."""
+        if is_kornia(self.augment):
+            check_for_kornia(examples, collate_fn, self.normalized, self.augment)
+        if made is not None:
+            match_samples(
+                examples, made, labels, collate_fn=collate_fn, normalized=self.normalized, device=self.device
+            )
+
+
+def _planned(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:
+    if wished.nothing_to_mix:
+        return _as_it_comes(loader, wished)
+    check_dataset(loader.dataset)
+    batches = as_plannable(loader)
+    known = labels_of(loader.dataset, wished.labels)
+    made, schedule = wished.matched(known.classes)
+    plan = MixPlan(
+        known.values,
+        batch_size=batches.batch_size * (wished.shard or this_shard()).world,
+        balance=wished.balance or ("natural" if made is None else "uniform"),
+        ratio=schedule,
+        epochs=wished.epochs,
+        seed=wished.seed,
+        drop_last=batches.drop_last,
+        classes=known.classes,
+        sources=made is not None and made.wants_source,
+        reuse=1 if made is None else made.uses,
+    )
+    examples = read_examples(loader.dataset, wished.device)
+    wished.check(examples, loader.collate_fn, made, known.values)
+    if made is not None and not schedule.is_zero:
+        check_some_synthetic(plan)
+    device_half = DeviceCollate(
+        made,
+        wished.augment,
+        wished.device,
+        collate_fn=loader.collate_fn,
+        normalized=wished.normalized,
+        tag=wished.tag,
+        weight=plan.weights,
+        example=typical(examples, wished.normalized),
+    )
+    sampler = PlanSampler(plan, shard=wished.shard, batch_size=batches.batch_size)
+    mixed = SyntheticMixDataset(loader.dataset, plan, sampler)
+    host_half = HostCollate(loader.collate_fn)
+    batching = {"sampler": sampler, "batch_size": batches.batch_size, "drop_last": batches.drop_last}
+    mix = wished.mix(device_half, own_labels=wished.labels is None)
+    return _rebuilt(loader, mix, batching, dataset=mixed, collate_fn=host_half)
+
+
+def _as_it_comes(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:
+    """A loader without a plan: batches are moved and augmented only."""
+    dataset: Any = loader.dataset
+    if is_kornia(wished.augment) and not isinstance(dataset, IterableDataset) and loader.batch_size is not None:
+        wished.check(read_examples(dataset, wished.device), loader.collate_fn, None, np.zeros(0, np.int64))
+    mix = wished.mix(DeviceCollate(None, wished.augment, wished.device, normalized=wished.normalized))
+    return _rebuilt(loader, mix, _batching(loader))
+
+
+def _streamed(
+    loader: Any, wished: _Wished, counts: Any, length: int | None, sharded: bool | None, top_up: bool
+) -> MixLoader[Any]:
+    if wished.nothing_to_mix and isinstance(loader, DataLoader) and is_stock(loader):
+        refuse_stream_options(counts=counts, length=length, sharded=sharded, top_up=top_up or None)
+        return _as_it_comes(loader, wished)
+    source = Source(loader, length=length, shard=wished.shard, sharded=sharded)
+    if wished.nothing_to_mix:
+        collate = DeviceCollate(None, wished.augment, wished.device, normalized=wished.normalized)
+        return _of_stream(MixStream(source, None), wished.mix(collate))
+    check_stream_options(loader, wished.balance)
+    classes, known = counts_of(counts, wished.given)
+    made, schedule = wished.matched(classes)
+    plan = StreamPlan(
+        classes,
+        counts=known,
+        length=source.known_length,
+        balance=wished.balance or ("uniform" if top_up and made is not None else "natural"),
+        ratio=schedule,
+        epochs=wished.epochs,
+        seed=wished.seed,
+        top_up=top_up,
+        sources=made is not None and made.wants_source,
+        reuse=1 if made is None else made.uses,
+    )
+    if made is not None and not schedule.is_zero:
+        check_some_synthetic(plan)
+    collate = DeviceCollate(
+        made,
+        wished.augment,
+        wished.device,
+        normalized=wished.normalized,
+        tag=wished.tag,
+        weight=plan.weights,
+    )
+    check = partial(_check_first, wished, made)
+    return _of_stream(MixStream(source, plan, as_batch_labels(wished.labels), check), wished.mix(collate))
+
+
+def _check_first(wished: _Wished, made: FrozenGenerator | None, batch: Any, labels: Ints) -> None:
+    examples = some_rows(to_device(batch, torch.device("cpu")), len(labels))
+    wished.check(examples, default_collate, made, labels)
+
+
+def _of_stream(stream: MixStream, mix: Mix) -> MixLoader[Any]:
+    return MixLoader(stream, batch_size=None, collate_fn=_as_it_is, mix=mix)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _as_ratio(ratio: Any, generator: Generators) -> Schedule:
+    schedule = as_schedule(ratio)
+    if generator is not None:
+        return schedule
+    if not schedule.is_zero and ratio is not _FILL:
+        raise ValueError(
+            f"ratio: expected a generator to make synthetic samples, found None with ratio={ratio!r}; pass generator="
+        )
+    return _NOTHING
+
+
+def _rebuilt(loader: DataLoader[T], mix: Mix, batching: Mapping[str, Any], **changes: Any) -> MixLoader[T]:
+    """A ``MixLoader`` with the settings of a loader, but for some."""
+    kept = {name: getattr(loader, name) for name in _KEPT}
+    return MixLoader(mix=mix, **kept | changes | dict(batching))
+
+
+def _batching(loader: DataLoader[Any]) -> dict[str, Any]:
+    """How a loader makes batches, as the arguments that say so."""
+    if isinstance(loader.dataset, IterableDataset):
+        return {name: getattr(loader, name) for name in ("batch_size", "drop_last")}
+    if loader.batch_size is None and loader.batch_sampler is not None:
+        return {"batch_sampler": loader.batch_sampler}
+    return {name: getattr(loader, name) for name in ("sampler", "batch_size", "drop_last")}
