@@ -7,7 +7,7 @@ from onthefly.generators.checkpoint import load
 from onthefly.loader import MixLoader
 from onthefly.manifest import replay
 from onthefly.mixing.plan import MixPlan
-from onthefly.version import __version__
+from onthefly.version import __version__ as __version__
 from onthefly.wrapping import wrap
 
 __all__ = [

@@ -71,8 +71,9 @@ def check_stream_options(loader: Any, balance: Any) -> None:
     natural = balance is None or balance == "natural" or balance == NAMED["natural"]
     if not natural and batches is not None and not isinstance(loader.dataset, IterableDataset) and is_stock(loader):
         raise ValueError(
-            f"wrap: the batches of {type(batches).__name__} would be lost, since the mix plans every batch with balance="
-            f"{balance!r}; write DataLoader(dataset, batch_size=..., shuffle=True), or leave balance= out to keep them"
+            f"wrap: the batches of {type(batches).__name__} would be lost, since the mix plans every batch with "
+            f"balance={balance!r}; write DataLoader(dataset, batch_size=..., shuffle=True), or leave balance= out to "
+            "keep them"
         )
 
 
@@ -87,14 +88,17 @@ def counts_of(counts: Any, generators: Any) -> tuple[Classes, Any]:
     elif generators is not None:
         classes = generators.classes
     elif counts is None:
-        raise ValueError("counts: expected to know the classes of the stream; pass counts={class: real samples of a pass}")
+        raise ValueError(
+            "counts: expected to know the classes of the stream; pass counts={class: real samples of a pass}"
+        )
     else:
         classes = Classes.of(len(counts))
     return classes if counts is None or len(counts) == classes.count else Classes.of(len(counts)), counts
 
 
 def as_batch_labels(labels: Any) -> Callable[[Any], Any] | None:
-    """How the class of every row of a batch is told: by the batch itself, by a function, or not at all, for one group."""
+    """How the class of every row of a batch is told: by the batch itself, by a function, or not at all, for one
+    group."""
     if labels is None or callable(labels):
         return labels
     if isinstance(labels, int) and labels == 0:

@@ -1,4 +1,5 @@
-"""The loader: a DataLoader whose batches are filled, mixed and augmented on the device, and otherwise what they were."""
+"""The loader: a DataLoader whose batches are filled, mixed and augmented on the device, and otherwise what they
+were."""
 
 from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
@@ -128,8 +129,8 @@ class MixLoader(DataLoader[T]):
         self.position.look_again()
 
     def manifest(self) -> Manifest:
-        """What is delivered and from what: versions, settings, the dataset's fingerprint, the generators' hashes, and what
-        was changed; as values that JSON can hold. ``onthefly.replay`` makes any planned sample again from it."""
+        """What is delivered and from what: versions, settings, the dataset's fingerprint, the generators' hashes, and
+        what was changed; as values that JSON can hold. ``onthefly.replay`` makes any planned sample again from it."""
         mixed = self._mixed("manifest")
         made = None if self.mix is None else self.mix.identities
         if isinstance(mixed, MixPlan):
@@ -143,10 +144,8 @@ class MixLoader(DataLoader[T]):
             RuntimeError: where there is no plan, so that the order is the plain loader's own.
         """
         self._mixed("state_dict")
-        if isinstance(self.sampler, PlanSampler):
-            state = save_planned(self.sampler)
-        else:
-            state = save_stream(self.dataset)  # type: ignore[arg-type]
+        planned = isinstance(self.sampler, PlanSampler)
+        state = save_planned(self.sampler) if planned else save_stream(self.dataset)  # type: ignore[arg-type]
         return state | {"manifest": self.manifest()}
 
     def load_state_dict(self, state: State, *, longer: bool = False) -> None:
@@ -155,8 +154,8 @@ class MixLoader(DataLoader[T]):
         Args:
             state: of the same mix; the number of workers may be another, and that of processes if all their batches
                 together are as large as they were.
-            longer: accept that ``epochs`` is more than it was. The epoch that the state was taken in is finished as it was
-                planned; those after it reckon with the new length.
+            longer: accept that ``epochs`` is more than it was. The epoch that the state was taken in is finished as it
+                was planned; those after it reckon with the new length.
 
         Raises:
             ValueError: if the state is another mix's, naming what differs and both values.
@@ -183,8 +182,8 @@ class MixLoader(DataLoader[T]):
         if self.stream_plan is not None:
             return "a stream, whose batches are known only when they come; give a map-style dataset"
         return (
-            "a loader that delivers its batches as they come (natural balance, ratio 0), in an order that its own sampler "
-            "draws; wrap it with a balance or a ratio, or with tag=True"
+            "a loader that delivers its batches as they come (natural balance, ratio 0), in an order that its own "
+            "sampler draws; wrap it with a balance or a ratio, or with tag=True"
         )
 
     def __getstate__(self) -> dict[str, Any]:

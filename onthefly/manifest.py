@@ -96,8 +96,8 @@ def replay(
     """
     if "plan" not in manifest:
         raise ValueError(
-            "replay: expected the manifest of a planned mix, found that of a stream, whose slots depend on what came; use "
-            "tag=True, and generator.sample(info.label, info.key)"
+            "replay: expected the manifest of a planned mix, found that of a stream, whose slots depend on what came; "
+            "use tag=True, and generator.sample(info.label, info.key)"
         )
     given = _checked_generators(manifest, generator)
     plan = _plan_of(manifest, dataset, labels)
@@ -126,10 +126,7 @@ def _needed(source: Any, why: str) -> Any:
 def _plan_of(manifest: Manifest, dataset: Any, labels: Any) -> MixPlan:
     """The plan; from the counts alone where no row of the dataset is asked for, since they decide all but the rows."""
     settings, real = dict(manifest["plan"]), manifest["plan"]["real"]
-    if dataset is not None:
-        values = labels_of(dataset, labels).values
-    else:
-        values = np.repeat(np.arange(len(real)), real)
+    values = np.repeat(np.arange(len(real)), real) if dataset is None else labels_of(dataset, labels).values
     del settings["real"]
     settings |= {name: from_plain(settings[name]) for name in ("balance", "ratio")}
     plan = MixPlan(values, **settings)
@@ -163,7 +160,8 @@ def _loaded(saved: Any) -> Any:
         return {key: _loaded(one) for key, one in saved.items()}
     if saved is None or saved["path"] is None:
         raise ValueError(
-            f"replay: expected a generator that is a checkpoint by itself, found {saved and saved['is']}; pass generator="
+            f"replay: expected a generator that is a checkpoint by itself, found {saved and saved['is']}; pass "
+            "generator="
         )
     return load(saved["path"])
 

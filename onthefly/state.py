@@ -64,9 +64,7 @@ def _check_form(state: Any, more: set[str]) -> None:
             raise ValueError(f"state: expected {name} by name, found {state[name]!r}; {_HINT}")
     for name in ("epoch", "step"):
         if not isinstance(state[name], int) or state[name] < 0:
-            raise ValueError(
-                f"state: expected {name} to be a whole number from 0, found {state[name]!r}; {_HINT}"
-            )
+            raise ValueError(f"state: expected {name} to be a whole number from 0, found {state[name]!r}; {_HINT}")
 
 
 def _checked_log(plan: Any, state: State, *, longer: bool) -> Log:

@@ -89,9 +89,9 @@ def wrap(
     """The same loader, its batches part real and part fresh from a generator, balanced and augmented on the device.
 
     Args:
-        loader: a ``DataLoader``, whose workers, collate function and other settings are kept. Its length stays. One of a
-            map-style dataset is planned; one of an iterable dataset, or with a batch sampler of its own, and any iterable
-            of batches, or a function that makes one, is a stream: its batches are mixed as they come.
+        loader: a ``DataLoader``, whose workers, collate function and other settings are kept. Its length stays. One of
+            a map-style dataset is planned; one of an iterable dataset, or with a batch sampler of its own, and any
+            iterable of batches, or a function that makes one, is a stream: its batches are mixed as they come.
         generator: a frozen generator, the path of its checkpoint, or ``{class: either}``.
         balance: the share of each class: "natural", "uniform", ``{class: share}``, ``Power(a)`` or
             ``EffectiveNumber(beta)``; by default uniform with a generator, natural without.
@@ -108,8 +108,8 @@ def wrap(
         device: where batches are delivered; by default this process's current CUDA device, or the CPU where there is
             none.
         tag: add a ``MixInfo`` to each batch: as its last part, or under "mix" in a dict.
-        shard: ``(rank, world_size)``; by default what ``torch.distributed`` says whenever it is asked. The loader's batch
-            size is that of one process.
+        shard: ``(rank, world_size)``; by default what ``torch.distributed`` says whenever it is asked. The loader's
+            batch size is that of one process.
         counts: of a stream: real samples of each class in a pass, in order or ``{class: number}``; for ``Fill`` and for
             balances that follow them.
         length: of a stream: batches of a pass; for schedules that change. A pass ends there.
@@ -117,8 +117,8 @@ def wrap(
         top_up: of a stream: add synthetic rows to each batch instead of replacing real ones.
 
     Returns:
-        A ``MixLoader``, which is a ``DataLoader``. With a natural balance and ratio 0 it delivers the batches of ``loader`` as they are, in its
-        own sampler's order.
+        A ``MixLoader``, which is a ``DataLoader``. With a natural balance and ratio 0 it delivers the batches of
+        ``loader`` as they are, in its own sampler's order.
 
     Raises:
         TypeError, ValueError: naming what was given, what was expected, and what to type.
@@ -138,6 +138,7 @@ def wrap(
     if isinstance(loader, MixLoader):
         raise TypeError("wrap: expected a plain DataLoader, found a wrapped one; wrap the loader that it was made from")
     given = as_generators(generator)
+    found = find_normalization(getattr(loader, "dataset", None)) if normalized is None else Normalization.of(normalized)
     wished = _Wished(
         given,
         balance,
@@ -146,7 +147,7 @@ def wrap(
         seed,
         labels,
         augment,
-        Normalization.of(normalized) if normalized is not None else find_normalization(getattr(loader, "dataset", None)),
+        found,
         default_device() if device is None else torch.device(device),
         tag,
         None if shard is None else Shard(*shard),
@@ -195,9 +196,7 @@ class _Wished:
         if is_kornia(self.augment):
             check_for_kornia(examples, collate_fn, self.normalized, self.augment)
         if made is not None:
-            match_samples(
-                examples, made, labels, collate_fn=collate_fn, normalized=self.normalized, device=self.device
-            )
+            match_samples(examples, made, labels, collate_fn=collate_fn, normalized=self.normalized, device=self.device)
 
 
 def _planned(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:

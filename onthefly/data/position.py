@@ -36,8 +36,8 @@ class Position:
             raise ValueError(f"set_epoch: expected an epoch from 0, found {epoch}")
         if epoch < self.epoch:
             warnings.warn(
-                f"set_epoch: expected an epoch from {self.epoch} on, which training has come to, found {epoch}: it will be "
-                "delivered again, as it was; to train anew, wrap the loader again",
+                f"set_epoch: expected an epoch from {self.epoch} on, which training has come to, found {epoch}: it "
+                "will be delivered again, as it was; to train anew, wrap the loader again",
                 stacklevel=3,
             )
         self._asked = epoch, self.step if epoch == self.epoch and not self._under_way else 0

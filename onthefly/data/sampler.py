@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
-import numpy as np
 from torch.utils.data.distributed import DistributedSampler
 
 from onthefly.data.position import Position

@@ -47,14 +47,14 @@ class Source:
         shard = this_shard() if self._shard is None else self._shard
         if shard.world > 1 and self._sharded is None:
             raise ValueError(
-                f"wrap: expected to know whether the stream is divided among the {shard.world} processes already, found "
-                "sharded=None; pass sharded=True if each process's source yields batches of its own, False if all "
-                "yield the same"
+                f"wrap: expected to know whether the stream is divided among the {shard.world} processes already, "
+                "found sharded=None; pass sharded=True if each process's source yields batches of its own, False if "
+                "all yield the same"
             )
         if shard.world > 1 and self._sharded and self.length is None:
             raise ValueError(
-                "wrap: expected the number of batches that every process takes in a pass, found length=None; shards may "
-                "differ, and a process that ends early leaves the others waiting: pass length="
+                "wrap: expected the number of batches that every process takes in a pass, found length=None; shards "
+                "may differ, and a process that ends early leaves the others waiting: pass length="
             )
         return shard
 
@@ -146,8 +146,8 @@ class Pass(Iterator[Any]):
         if self._source.length is not None and self._shard.world > 1:
             raise ValueError(
                 f"length: expected {self._source.length} batches in epoch {self._epoch} on each of {self._shard.world} "
-                f"processes, found {self.step} on rank {self._shard.rank}: the shards are uneven, and the other processes "
-                "would wait for ever; pass the length of the shortest"
+                f"processes, found {self.step} on rank {self._shard.rank}: the shards are uneven, and the other "
+                "processes would wait for ever; pass the length of the shortest"
             ) from None
 
 

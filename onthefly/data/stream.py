@@ -82,8 +82,8 @@ class MixStream(IterableDataset[Any]):
         wrong = values[(values < 0) | (values >= names.count)] if values.dtype.kind != "b" else values[:0]
         if len(wrong):
             raise ValueError(
-                f"labels: expected classes from 0 to {names.count - 1}, found {wrong[0]}; pass counts= with a number for "
-                "each class, or labels=lambda batch: ..."
+                f"labels: expected classes from 0 to {names.count - 1}, found {wrong[0]}; pass counts= with a number "
+                "for each class, or labels=lambda batch: ..."
             )
         return values.astype(np.int64)
 

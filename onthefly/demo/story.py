@@ -17,7 +17,8 @@ from onthefly.data.meter import Stats
 from onthefly.demo.classifier import recall, train_classifier
 from onthefly.demo.data import Images, Name, Parts, deal
 from onthefly.generators import FrozenGenerator, contact_sheet, load, save, train
-from onthefly.loader import MixLoader, wrap
+from onthefly.loader import MixLoader
+from onthefly.wrapping import wrap
 from onthefly.schedule import Fill
 
 Floats = NDArray[np.float64]

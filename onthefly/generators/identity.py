@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from onthefly.generators.base import FrozenGenerator
 
-Hash = Any
-
 
 def identity(generator: FrozenGenerator) -> dict[str, Any]:
     """A generator as plain values: its class, its checkpoint if it has one, and a hash of weights, card and spec.
@@ -35,7 +33,7 @@ def _held(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, FrozenGenerator):
         yield f"{at}:{type(value).__name__}", f"{value.spec}{sorted((value.card or {}).items(), key=str)}"
         for name, inside in sorted(vars(value).items()):
-            if isinstance(inside, (FrozenGenerator, nn.Module, Tensor, list, tuple, dict)) and name not in ("card", "spec"):
+            if name not in ("card", "spec"):
                 yield from _held(inside, f"{at}.{name}")
     elif isinstance(value, nn.Module):
         for name, tensor in sorted(value.state_dict().items()):

@@ -74,7 +74,7 @@ def as_feedback(epoch: int, scores: ArrayLike, schedule: Schedule, classes: Clas
     wrong = np.flatnonzero(~((found >= 0) & (found <= 1)))
     if len(wrong):
         raise ValueError(
-            f"feedback: expected scores from 0 to 1, found {found[wrong[0]]} for class {classes.name(int(wrong[0]))}; a "
-            "class without validation samples has no score of its own: give it the mean of the others"
+            f"feedback: expected scores from 0 to 1, found {found[wrong[0]]} for class {classes.name(int(wrong[0]))}; "
+            "a class without validation samples has no score of its own: give it the mean of the others"
         )
     return Change(epoch, scores=tuple(found.tolist()))

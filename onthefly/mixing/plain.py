@@ -48,8 +48,8 @@ def from_plain(plain: Any) -> Any:
         return plain
     if plain.get("is") not in _KNOWN:
         raise ValueError(
-            f"manifest: expected settings of {', '.join(_KNOWN)}, found {plain.get('is')!r}, a class of your own, which "
-            "can't be made again from its name; write the sample's label and key down with tag=True instead"
+            f"manifest: expected settings of {', '.join(_KNOWN)}, found {plain.get('is')!r}, a class of your own, "
+            "which can't be made again from its name; write the sample's label and key down with tag=True instead"
         )
     made = object.__new__(_KNOWN[plain["is"]])
     for field in fields(made):

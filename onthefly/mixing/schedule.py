@@ -301,12 +301,12 @@ class Feedback(Schedule):
     multiplied by ``cut`` (and is never below ``least``); otherwise ``recover`` is added to it (up to 1).
 
     This is additive increase, multiplicative decrease, by which TCP finds how much a network bears (Chiu and Jain,
-    1989): retreat fast from harm, try again slowly, with one bit of feedback per class and without a model of how
-    score and ratio hang together. Published feedback for synthetic data changes the *samples*: Deliberate Practice
-    (Askari-Hemmat et al., 2025) and feedback-guided synthesis (Askari-Hemmat et al., 2023) ask the generator for those that
-    the classifier finds hard. For the *ratio* no rule has been published that we know of, so this one is chosen for
-    being simple, bounded and exactly repeatable, and not for having been shown to be best. A score of few validation
-    samples is noisy: with n of them choose a tolerance of about ``1 / sqrt(n)``.
+    1989): retreat fast from harm, try again slowly, with one bit of feedback per class and without a model of how score
+    and ratio hang together. Published feedback for synthetic data changes the *samples*: Deliberate Practice
+    (Askari-Hemmat et al., 2025) and feedback-guided synthesis (Askari-Hemmat et al., 2023) ask the generator for those
+    that the classifier finds hard. For the *ratio* no rule has been published that we know of, so this one is chosen
+    for being simple, bounded and exactly repeatable, and not for having been shown to be best. A score of few
+    validation samples is noisy: with n of them choose a tolerance of about ``1 / sqrt(n)``.
 
     Args:
         schedule: what the factor is applied to: a number, ``{class: number or schedule}`` or a schedule.

@@ -25,8 +25,8 @@ class StreamPlan:
 
     Replacing, the batch keeps its size. Of each class it has as many slots as the balance gives it (the natural one: as
     many as came); the ratio says how many of these are synthetic, exactly, counted over all batches up to now; the rest
-    are real rows of the class as far as the batch has any, and other rows of the batch where it has too few. Topping up,
-    all real rows stay, and synthetic ones are added until they are the ratio's share of their class.
+    are real rows of the class as far as the batch has any, and other rows of the batch where it has too few. Topping
+    up, all real rows stay, and synthetic ones are added until they are the ratio's share of their class.
 
     Args:
         classes: their number or names.
