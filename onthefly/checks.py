@@ -99,8 +99,10 @@ def counts_of(counts: Any, generators: Any) -> tuple[Classes, Any]:
 def as_batch_labels(labels: Any) -> Callable[[Any], Any] | None:
     """How the class of every row of a batch is told: by the batch itself, by a function, or not at all, for one
     group."""
-    if labels is None or callable(labels):
-        return labels
+    if labels is None:
+        return None
+    if callable(labels):
+        return cast(Callable[[Any], Any], labels)
     if isinstance(labels, int) and labels == 0:
         return _one_group
     raise ValueError(

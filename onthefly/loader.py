@@ -4,7 +4,7 @@ were."""
 from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from numpy.typing import ArrayLike
@@ -143,9 +143,11 @@ class MixLoader(DataLoader[T]):
         Raises:
             RuntimeError: where there is no plan, so that the order is the plain loader's own.
         """
-        self._mixed("state_dict")
-        planned = isinstance(self.sampler, PlanSampler)
-        state = save_planned(self.sampler) if planned else save_stream(self.dataset)  # type: ignore[arg-type]
+        mixed = self._mixed("state_dict")
+        if isinstance(mixed, StreamPlan):
+            state = save_stream(cast(MixStream, self.dataset), mixed)
+        else:
+            state = save_planned(cast(PlanSampler, self.sampler))
         return state | {"manifest": self.manifest()}
 
     def load_state_dict(self, state: State, *, longer: bool = False) -> None:
@@ -160,11 +162,11 @@ class MixLoader(DataLoader[T]):
         Raises:
             ValueError: if the state is another mix's, naming what differs and both values.
         """
-        self._mixed("load_state_dict")
-        if isinstance(self.sampler, PlanSampler):
-            load_planned(self.sampler, state, longer=longer)
+        mixed = self._mixed("load_state_dict")
+        if isinstance(mixed, StreamPlan):
+            load_stream(cast(MixStream, self.dataset), mixed, state, longer=longer)
         else:
-            load_stream(self.dataset, state, longer=longer)  # type: ignore[arg-type]
+            load_planned(cast(PlanSampler, self.sampler), state, longer=longer)
 
     def planned(self, what: str) -> MixPlan:
         """The plan, for something that needs one."""

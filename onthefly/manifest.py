@@ -29,7 +29,7 @@ def manifest_of(plan: MixPlan, dataset: Any, generator: Any) -> Manifest:
         "dataset": {"is": type(dataset).__name__, "samples": len(plan.labels), "labels": plan.fingerprint},
         "plan": {
             "classes": classes.count if classes.names is None else list(classes.names),
-            "real": plan.census.real.tolist(),
+            "real": plan.real.tolist(),
             "batch_size": plan.batch_size,
             "balance": to_plain(plan.balance),
             "ratio": to_plain(plan.schedule),
@@ -48,7 +48,7 @@ def stream_manifest_of(plan: StreamPlan, generator: Any) -> Manifest:
 
 
 def _common(plan: MixPlan | StreamPlan, generator: Any) -> Manifest:
-    versions = {"onthefly": __version__, "torch": torch.__version__, "numpy": np.__version__}
+    versions = {"onthefly": __version__, "torch": str(torch.__version__), "numpy": np.__version__}
     return {
         "versions": versions | {"python": platform.python_version()},
         "generator": generator,

@@ -9,7 +9,8 @@ from onthefly.data.processes import disagreements
 from onthefly.data.sampler import PlanSampler
 from onthefly.data.stream import MixStream
 from onthefly.mixing.changes import Change, Log, from_plain
-from onthefly.mixing.plan import Totals
+from onthefly.mixing.plan import MixPlan, Totals
+from onthefly.mixing.stream import StreamPlan
 
 State = dict[str, Any]
 
@@ -33,24 +34,24 @@ def load_planned(sampler: PlanSampler, state: State, *, longer: bool) -> None:
     sampler.resume(*((state["epoch"] + 1, 0) if over else (state["epoch"], state["step"])))
 
 
-def save_stream(stream: MixStream) -> State:
+def save_stream(stream: MixStream, plan: StreamPlan) -> State:
     """The state of a streamed mix, after the last batch handed out, and of its source if that has one."""
     epoch, step = stream.position.reached()
-    quotas = {name: torch.from_numpy(values.copy()) for name, values in stream.plan.quotas().items()}
+    quotas = {name: torch.from_numpy(values.copy()) for name, values in plan.quotas().items()}
     place = {"epoch": epoch, "step": step, "over": int(stream.position.over)}
-    return place | {"quotas": quotas, "source": stream.source.state()} | _logged(stream.plan)
+    return place | {"quotas": quotas, "source": stream.source.state()} | _logged(plan)
 
 
-def load_stream(stream: MixStream, state: State, *, longer: bool) -> None:
+def load_stream(stream: MixStream, plan: StreamPlan, state: State, *, longer: bool) -> None:
     """Go on from a state of the same mix: a source that can't be put there is gone through up to it."""
     _check_form(state, {"quotas", "source", "over"})
-    log = _checked_log(stream.plan, state, longer=longer)
-    stream.plan.restore(log, {name: kept.numpy() for name, kept in state["quotas"].items()})
+    log = _checked_log(plan, state, longer=longer)
+    plan.restore(log, {name: kept.numpy() for name, kept in state["quotas"].items()})
     stream.source.resume(None if state["over"] else state["source"])
     stream.position.resume(*((state["epoch"] + 1, 0) if state["over"] else (state["epoch"], state["step"])))
 
 
-def _logged(plan: Any) -> State:
+def _logged(plan: MixPlan | StreamPlan) -> State:
     return {"log": [change.to_plain() for change in plan.log], "settings": plan.settings()}
 
 
@@ -67,7 +68,7 @@ def _check_form(state: Any, more: set[str]) -> None:
             raise ValueError(f"state: expected {name} to be a whole number from 0, found {state[name]!r}; {_HINT}")
 
 
-def _checked_log(plan: Any, state: State, *, longer: bool) -> Log:
+def _checked_log(plan: MixPlan | StreamPlan, state: State, *, longer: bool) -> Log:
     """The log to go on with: the state's, and that training is longer now if it is and that was said.
 
     Raises:

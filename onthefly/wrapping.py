@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -155,7 +155,7 @@ def wrap(
     if is_streamed(loader):
         return _streamed(loader, wished, counts, length, sharded, top_up)
     refuse_stream_options(counts=counts, length=length, sharded=sharded, top_up=top_up or None)
-    return _planned(loader, wished)
+    return _planned(cast(DataLoader[Any], loader), wished)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ NAMES: dict[Any, set[str]] = {
         "balance",
         "generators",
         "load",
+        "replay",
         "schedule",
         "testing",
         "wrap",
@@ -27,17 +28,21 @@ NAMES: dict[Any, set[str]] = {
     onthefly.augment: {"as_augment", "image"},
     onthefly.balance: {"Balance", "EffectiveNumber", "Power"},
     onthefly.generators: {"FrozenGenerator", "contact_sheet", "from_module", "load", "read_card", "save", "train"},
-    onthefly.schedule: {"Cosine", "Fill", "Linear", "Schedule", "Steps"},
+    onthefly.schedule: {"Cosine", "Feedback", "Fill", "Linear", "Schedule", "Steps"},
 }
 ARGUMENTS = {
-    onthefly.wrap: "loader generator balance ratio epochs seed labels augment normalized device tag",
-    onthefly.MixPlan: "labels batch_size balance ratio epochs seed drop_last classes sources",
-    onthefly.SyntheticMixDataset: "dataset plan",
+    onthefly.wrap: "loader generator balance ratio epochs seed labels augment normalized device tag "
+    "shard counts length sharded top_up",
+    onthefly.MixPlan: "labels batch_size balance ratio epochs seed drop_last classes sources reuse",
+    onthefly.SyntheticMixDataset: "dataset plan sampler",
     onthefly.DeviceCollate: "generator augment device collate_fn normalized tag weight example",
-    onthefly.load: "path device",
+    onthefly.load: "path device reuse",
     onthefly.generators.from_module: "module latent classes value_range call",
     onthefly.generators.FrozenGenerator.sample: "self labels keys sources",
     onthefly.MixPlan.epoch: "self epoch",
+    onthefly.replay: "manifest epoch slot generator dataset labels",
+    onthefly.MixLoader.load_state_dict: "self state longer",
+    onthefly.MixLoader.feedback: "self scores",
 }
 
 

@@ -14,6 +14,7 @@ from onthefly.data.normalize import Normalization
 Augment = Callable[[Any], Any]
 Change = Callable[[Any, Tensor | None], Any]
 _SIDES = ("real", "synthetic")
+_HINT = "; augment both sides alike, with one callable for all of it"
 
 
 def as_augment(augment: Any, normalized: Normalization | None = None) -> Change:
@@ -57,7 +58,7 @@ def _change_sides(real: Augment, synthetic: Augment, batch: Any, is_synthetic: T
         return contained(real(batch), batch)
     if is_synthetic.all():
         return contained(synthetic(batch), batch)
-    ones, others = real(select(batch, ~is_synthetic)), synthetic(select(batch, is_synthetic))
+    ones, others = real(select(batch, ~is_synthetic, _HINT)), synthetic(select(batch, is_synthetic, _HINT))
     try:
         return contained(merge(ones, others, is_synthetic), batch)
     except ValueError as error:

@@ -65,15 +65,16 @@ def like(sample: Any, example: Any) -> Any:
     return contained(sample, example, _as_type_of)
 
 
-def select(batch: Any, chosen: Tensor) -> Any:
-    """The chosen rows of a batch: ``chosen`` is ``bool[N]``.
+def select(batch: Any, chosen: Tensor, hint: str = "") -> Any:
+    """The chosen rows of a batch: ``chosen`` is ``bool[N]``; ``hint`` is what to do if it has no rows.
 
     Raises:
         ValueError: if a part of the batch doesn't have N rows.
     """
     if not all(_is_rows(part) and len(part) == len(chosen) for part in parts(batch)):
         raise ValueError(
-            f"expected a batch whose every part has {len(chosen)} rows, to take some of them, found {outline(batch)}"
+            f"batch: expected one whose every part has {len(chosen)} rows, to take some of them, found "
+            f"{outline(batch)}{hint}"
         )
     return rows_of(batch, chosen.nonzero()[:, 0])
 

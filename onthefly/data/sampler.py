@@ -50,6 +50,7 @@ class PlanSampler(Position, DistributedSampler[Slot]):
 
     def __init__(self, plan: MixPlan, *, shard: Shard | None = None, batch_size: int | None = None) -> None:
         self._plan, self._shard, self._batch_size = plan, shard, batch_size
+        self._behind = 0
 
     @property
     def shard(self) -> Shard:
@@ -70,12 +71,12 @@ class PlanSampler(Position, DistributedSampler[Slot]):
         return self._plan
 
     @property
-    def num_replicas(self) -> int:
+    def num_replicas(self) -> int:  # type: ignore[override]
         """As ``DistributedSampler`` calls the number of processes."""
         return self.shard.world
 
     @property
-    def rank(self) -> int:
+    def rank(self) -> int:  # type: ignore[override]
         """As ``DistributedSampler`` calls this process."""
         return self.shard.rank
 
@@ -88,9 +89,11 @@ class PlanSampler(Position, DistributedSampler[Slot]):
         return self.shard.slots(self.plan.length, self.plan.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """As frameworks call it: just after a state was loaded it means that state's epoch, since some count from 0
-        again."""
-        self.go_to(self.epoch if self.loaded else epoch)
+        """As frameworks call it. Some count from 0 again after a state was loaded: the first epoch that is set then
+        means that state's, and later ones follow on it."""
+        if self.loaded:
+            self._behind = self.epoch - epoch
+        self.go_to(epoch + self._behind)
 
     def go_to(self, epoch: int) -> None:
         """As ``Position`` does, refusing an epoch beyond the length of training."""

@@ -35,7 +35,8 @@ class Source:
                 f"wrap: expected a DataLoader, an iterable of batches, or a function that makes one, found a "
                 f"{type(batches).__name__}; write wrap(DataLoader(dataset, ...), ...)"
             )
-        self.batches, self.length = batches, length
+        self.batches: Any = batches
+        self.length = length
         self._shard, self._sharded = shard, sharded
         self._state: Any = None
         self._open: Any = None
@@ -98,7 +99,7 @@ class Source:
                 part.set_epoch(epoch)
         resumed = step > 0 and self._state is not None
         if resumed:
-            self.batches.load_state_dict(self._state)  # type: ignore[union-attr]
+            self.batches.load_state_dict(self._state)
         self._state = None
         again = self.batches if hasattr(self.batches, "__iter__") else self.batches()
         return Pass(iter(again), self, epoch, step, skip=0 if resumed else step)

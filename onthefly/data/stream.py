@@ -21,6 +21,8 @@ from onthefly.mixing.stream import StreamPlan
 
 Ints = NDArray[np.int64]
 
+_HINT = "; top it up instead, top_up=True, or let the stream yield batches of rows"
+
 
 class MixStream(IterableDataset[Any]):
     """The batches of a source, each with some rows taken out or slots added, as the plan of the stream says.
@@ -66,7 +68,7 @@ class MixStream(IterableDataset[Any]):
         draw = int(sample_key(plan.seed, Purpose.AUGMENT, epoch, step, rank))
         chosen = np.zeros(len(labels), np.bool_)
         chosen[kept] = True
-        real = batch if chosen.all() else select(batch, torch.from_numpy(chosen))
+        real = batch if chosen.all() else select(batch, torch.from_numpy(chosen), _HINT)
         return HostBatch(slots, draw, real, _sources(plan, batch, labels, slots), True)
 
     def _labels_of(self, batch: Any, names: Classes) -> Ints:

@@ -18,8 +18,8 @@ from onthefly.demo.classifier import recall, train_classifier
 from onthefly.demo.data import Images, Name, Parts, deal
 from onthefly.generators import FrozenGenerator, contact_sheet, load, save, train
 from onthefly.loader import MixLoader
-from onthefly.wrapping import wrap
 from onthefly.schedule import Fill
+from onthefly.wrapping import wrap
 
 Floats = NDArray[np.float64]
 Scenario = Literal["owner", "self"]

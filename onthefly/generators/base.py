@@ -215,7 +215,7 @@ class RelabeledGenerator(GeneratorAround):
 
     def __init__(self, inner: FrozenGenerator, table: Mapping[Any, Any], classes: Any = None) -> None:
         super().__init__(inner)
-        known = Classes.of_keys(table, "relabel") if classes is None else Classes.of(classes)
+        known = Classes.of_keys(table, "relabel", "; or pass classes=") if classes is None else Classes.of(classes)
         self.spec = Spec(inner.spec.fields, known)
         self._options = _options(table, self.spec.classes, inner)
         self._several = (self._options >= 0).sum(dim=1)

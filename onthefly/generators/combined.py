@@ -53,11 +53,11 @@ class CombinedGenerator(FrozenGenerator):
 
     @property
     def makes(self) -> NDArray[np.bool_]:
-        return np.any([made.makes for made in self.inner], axis=0)
+        return np.asarray(np.any([made.makes for made in self.inner], axis=0))
 
     @property
     def uses(self) -> NDArray[np.int64]:
-        return np.stack([made.uses for made in self.inner])[self._who, np.arange(self.classes.count)]
+        return np.asarray(np.stack([made.uses for made in self.inner])[self._who, np.arange(self.classes.count)])
 
     def reused(self, times: int, *, cache_bytes: int = 1 << 30) -> Self:
         again = super().reused(times, cache_bytes=cache_bytes)

@@ -45,17 +45,17 @@ class Classes:
         return cls(count, names)
 
     @classmethod
-    def of_keys(cls, table: Mapping[Any, Any], where: str) -> "Classes":
+    def of_keys(cls, table: Mapping[Any, Any], where: str, hint: str = "") -> "Classes":
         """The classes that the keys of a table are: names, or the numbers up to the largest.
 
         Raises:
-            ValueError: for keys of both kinds, or of neither, naming ``where`` they stand.
+            ValueError: for keys of both kinds, or of neither, naming ``where`` they stand, and what to do.
         """
         if table and all(isinstance(key, str) for key in table):
             return cls.of(tuple(table))
-        if table and all(isinstance(key, Integral) and key >= 0 for key in table):
+        if table and all(isinstance(key, Integral) and int(key) >= 0 for key in table):
             return cls.of(int(max(table)) + 1)
-        raise ValueError(f"{where}: expected a table of names or of numbers, found {list(table)}")
+        raise ValueError(f"{where}: expected a table of names or of numbers, found {list(table)}{hint}")
 
     def number(self, key: Any, where: str = "class") -> int:
         """The number of a class given by name or by number.

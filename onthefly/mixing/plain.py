@@ -7,7 +7,7 @@ from typing import Any
 from onthefly.mixing.balance import EffectiveNumber, Power, Shares
 from onthefly.mixing.schedule import Constant, Cosine, Feedback, Fill, Linear, PerClass, Product, Steps, Then
 
-_KNOWN = {
+_KNOWN: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
         *(Power, EffectiveNumber, Shares),

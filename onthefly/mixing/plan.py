@@ -48,6 +48,12 @@ class Slots:
     synthetic: Bools
     last: Bools
 
+    @classmethod
+    def empty(cls, size: int) -> "Slots":
+        """Slots to be filled in: so far real ones of no row and no class."""
+        index, label, key = np.full((3, size), -1)
+        return cls(index, label, key, np.zeros(size, np.bool_), np.ones(size, np.bool_))
+
     def __getitem__(self, some: Any) -> "Slots":
         """Some of the slots: a slice, or ``int64[m]``."""
         return Slots(self.index[some], self.label[some], self.key[some], self.synthetic[some], self.last[some])
@@ -107,6 +113,7 @@ class MixPlan:
     Attributes:
         length: slots in an epoch: N, or with ``drop_last`` those of its whole batches.
         steps: batches in an epoch.
+        real: ``int64[C]``, real samples of each class.
         log: what was changed since training began.
 
     Raises:
@@ -148,7 +155,7 @@ class MixPlan:
             )
         self.natural = self.balance == NAMED["natural"]
 
-        real = np.bincount(self.labels, minlength=self.classes.count)
+        self.real = real = np.bincount(self.labels, minlength=self.classes.count)
         self._each = np.arange(self.classes.count)
         self._quotas = Quotas(
             check_weights(self.balance.weights(real), self.balance),
@@ -192,7 +199,7 @@ class MixPlan:
     @property
     def weights(self) -> Floats:
         """The natural share of each class over its delivered one, 0 where none is delivered: ``float64[C]``."""
-        natural = self.census.real / len(self.labels)
+        natural = self.real / len(self.labels)
         return np.divide(natural, self.shares, out=np.zeros_like(natural), where=self.shares > 0)
 
     def settings(self) -> dict[str, str | int | None]:
@@ -281,8 +288,7 @@ class MixPlan:
 
     def _slots(self, epoch: int) -> Slots:
         before, order = self.totals(epoch), self._order(epoch)
-        none = np.full(self.length, -1)
-        slots = Slots(none, order, none.copy(), np.zeros(self.length, np.bool_), np.ones(self.length, np.bool_))
+        slots = replace(Slots.empty(self.length), label=order)
         ratio = self._ratio_in(epoch)
         for run in self._by_class(order):
             made, synthetic = self._quota(run, ratio(run), before.due)
@@ -337,7 +343,7 @@ class MixPlan:
         share = 1.0 if self.natural else self.shares
         slots = np.minimum(np.floor(self.batch_size * share) + 1, np.ceil(self.census.slots))
         ratio = np.ones_like(self.shares) if self.schedule.changes else self.ratio(0.0)
-        return np.minimum(np.floor(slots * ratio) + 1, slots).astype(np.int64)
+        return np.asarray(np.minimum(np.floor(slots * ratio) + 1, slots), np.int64)
 
     def _quota(self, run: _Run, ratio: Ints, due: Ints) -> tuple[Ints, Bools]:
         """Which slots are synthetic: those at which the ratios of the class, summed up, pass a whole number.
@@ -353,7 +359,7 @@ class MixPlan:
 
     def _real_rows(self, run: _Run, synthetic: Bools, before: Totals) -> Ints:
         count = run.counts - np.add.reduceat(synthetic, run.begin, dtype=np.int64)
-        real = self.census.real[run.classes]
+        real = self.real[run.classes]
         missing = run.classes[(real == 0) & (count > 0)]
         if len(missing):
             raise self._no_real_sample(missing)
@@ -365,7 +371,7 @@ class MixPlan:
     def _source_rows(self, label: Ints, key: Ints) -> Ints:
         """A row of its class for each synthetic sample: a function of its key, or the same key would give another
         sample."""
-        rows = hash64(self.seed, Purpose.SOURCE, key) % self.census.real[label].astype(np.uint64)
+        rows = hash64(self.seed, Purpose.SOURCE, key) % self.real[label].astype(np.uint64)
         return np.asarray(self._rows[self._first_row[label] + rows.astype(np.int64)])
 
     def _totals_at_first(self) -> Totals:
@@ -402,7 +408,7 @@ class MixPlan:
     def _check_empty_classes(self) -> None:
         """A class without real samples needs ratio 1: looked at over training here, and at every slot when an epoch is
         made."""
-        empty = np.flatnonzero((self.census.real == 0) & (self.census.slots > 0))
+        empty = np.flatnonzero((self.real == 0) & (self.census.slots > 0))
         if self.sources and len(empty):
             raise ValueError(
                 f"labels: the generator makes samples from real ones, and there is none of {self.classes.listed(empty)}"

@@ -28,7 +28,7 @@ class Shard:
     world: int = 1
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.rank, Integral) and isinstance(self.world, Integral)
+        whole = all(isinstance(number, Integral) for number in (self.rank, self.world))
         if not (whole and 0 <= self.rank < self.world):
             raise ValueError(
                 "shard: expected (rank, world_size), whole numbers with 0 <= rank < world_size, found "

@@ -48,7 +48,7 @@ class Reuse:
     def distinct(self, slots: Ints) -> Ints:
         """How many samples the first so many synthetic slots of each class have between them: ``int64[C]``."""
         early = np.minimum(slots, self.times * self.stride)  # here every slot has a sample of its own
-        return early + -(-slots // self.times) - -(-early // self.times)
+        return np.asarray(early + -(-slots // self.times) - -(-early // self.times))
 
     @property
     def window(self) -> Ints:

@@ -99,12 +99,12 @@ class StreamPlan:
         if self.counts is None or self.top_up:
             return None
         natural = self.counts / self.counts.sum()
-        return np.divide(natural, self.shares, out=np.zeros_like(natural), where=self.shares > 0)
+        return np.asarray(np.divide(natural, self.shares, out=np.zeros_like(natural), where=self.shares > 0))
 
     @property
     def shares(self) -> Floats:
         """The share of each class that the balance asks for: ``float64[C]``, sums to 1."""
-        return self._weights / self._weights.sum()
+        return np.asarray(self._weights / self._weights.sum())
 
     def progress(self, epoch: int, step: int) -> float:
         """The part of training that is over at a batch; 0 where its length is unknown."""
@@ -197,7 +197,7 @@ class StreamPlan:
         self.made += count
         seed = hash64(self.seed, Purpose.SAMPLE, rank, numbers)
         order = np.argsort(hash64(self.seed, Purpose.ORDER, self.batches, np.arange(len(numbers))))
-        slots = Slots(*(np.full(size, -1) for _ in range(3)), np.zeros(size, np.bool_), np.ones(size, np.bool_))
+        slots = Slots.empty(size)
         slots.synthetic[places] = True
         slots.label[~slots.synthetic], slots.label[places] = real, numbers[order]
         slots.key[places] = sample_key(seed, reuse.sample(numbers, nth))[order]

@@ -141,7 +141,7 @@ def test_sides_that_make_no_batch_are_refused(refused: Any) -> None:
 
 def test_one_side_of_what_has_no_rows_is_refused(refused: Any) -> None:
     detection = (tuple(IMAGES), tuple(LABELS))
-    refused(lambda: run({"synthetic": plus(1)}, detection), "augment: expected", "4 rows", "one callable for all")
+    refused(lambda: run({"synthetic": plus(1)}, detection), "batch: expected", "4 rows", "one callable for all")
 
 
 def test_normalisation_is_undone_for_the_side_that_is_augmented_alone() -> None:

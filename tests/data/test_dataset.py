@@ -126,14 +126,22 @@ def test_what_a_worker_is_told_to_write_reaches_the_user_s_dataset() -> None:
     assert torch.cat([batch.real for batch in loader]).min() >= 10
 
 
-def test_the_first_epoch_set_after_a_state_was_loaded_means_that_state_s() -> None:
+def test_the_first_epoch_set_after_a_state_was_loaded_means_that_state_s_and_others_follow() -> None:
     sampler = SyntheticMixDataset(ROWS, plan()).sampler
-    sampler.resume(4, 1)
-    sampler.set_epoch(0)
-    assert sampler.next_pass() == (4, 1)
-    sampler.set_epoch(0)
-    assert sampler.next_pass() == (0, 0)
-    sampler.resume(4, 1)
-    sampler.handed_out(4, 2)
-    sampler.set_epoch(7)
-    assert sampler.next_pass() == (7, 0)
+    for counted_from in (0, 4):
+        sampler.resume(4, 1)
+        sampler.set_epoch(counted_from)
+        assert sampler.next_pass() == (4, 1)
+        sampler.aim(4, 1)
+        sampler.handed_out(4, 2)
+        sampler.set_epoch(counted_from + 1)
+        assert sampler.next_pass() == (5, 0)
+
+
+def test_an_epoch_that_was_is_delivered_again_with_a_warning() -> None:
+    sampler = SyntheticMixDataset(ROWS, plan()).sampler
+    sampler.set_epoch(3)
+    sampler.aim(3, 0)
+    with pytest.warns(UserWarning, match="expected an epoch from 3 on"):
+        sampler.set_epoch(1)
+    assert sampler.next_pass() == (1, 0)
