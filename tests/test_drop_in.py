@@ -252,6 +252,54 @@ def test_a_copy_is_a_loader_of_its_own(make: Any, copied: Any, workers: Any) -> 
     assert len(again) == 3
 
 
+class Unsized(Sampler[int]):
+    """Raises where others have no length at all."""
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(7))
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+
+class Short(Unsized):
+    """Yields more than it says: a batch that can't be the last one is taken for a full one."""
+
+    def __len__(self) -> int:
+        return 2
+
+
+@pytest.mark.parametrize(("sampler", "counted"), [(Unsized, 7), (Short, 8)])
+def test_a_sampler_s_length_is_not_relied_on(make: Any, sampler: Any, counted: int) -> None:
+    loader = make(Rows(), 2, sampler=sampler())
+    assert told(loader) == told(DataLoader(Rows(), 2, sampler=sampler()))
+    assert loader.mix is None or loader.stats().real.sum() == counted
+
+
+class Box:
+    """A batch of a user's own, that moves as most of them do."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def to(self, device: Any) -> "Box":
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Box) and self.rows == other.rows
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("many", [{"batch_size": 2}, {"batch_sampler": [[0, 1], [2]]}], ids=str)
+@pytest.mark.parametrize(
+    "collate",
+    [Box, lambda rows: {"box": [Box(rows)]}, lambda rows: torch.tensor(sum(rows)), lambda rows: None, str, sum],
+)
+def test_a_batch_may_be_anything(make: Any, collate: Any, many: Any) -> None:
+    assert told(make(Rows(), collate_fn=collate, **many)) == told(DataLoader(Rows(), collate_fn=collate, **many))
+
+
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", ["MixLoader", "NullLoader"])
 def test_pytorch_s_own_tests_pass_as_they_do_with_a_dataloader(name: str, tmp_path: Path) -> None:

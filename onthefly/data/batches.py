@@ -1,6 +1,7 @@
 """Batches: taken apart into samples, put together, merged row by row, moved to a device."""
 
 from collections.abc import Mapping
+from operator import length_hint
 from typing import Any
 
 import numpy as np
@@ -93,12 +94,11 @@ def rows_of(batch: Any, rows: ArrayLike) -> Any:
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """Move whatever can move; pinned memory moves to a device without waiting, but nothing comes back unawaited. A
+    """Move whatever can move; pinned tensors move to a device without waiting, but nothing comes back unawaited. A
     batch that is there already is returned as it is."""
     if all(isinstance(part, Tensor) and part.device == device for part in parts(batch) if hasattr(part, "to")):
         return batch
-    ahead = device.type != "cpu"
-    return change(lambda part: part.to(device, non_blocking=ahead) if hasattr(part, "to") else part, batch)
+    return change(lambda part: _moved(part, device), batch)
 
 
 def default_device() -> torch.device:
@@ -115,7 +115,13 @@ def size_of(batch: Any) -> int:
     if isinstance(batch, (list, tuple)) and batch and type(batch[0]) is tuple:
         return len(batch[0])
     rows = (len(part) for part in parts(batch) if isinstance(part, Tensor) and part.ndim > 0)
-    return next(rows, len(batch) if hasattr(batch, "__len__") and not isinstance(batch, Mapping) else 1)
+    return next(rows, 1 if isinstance(batch, Mapping) else length_hint(batch, 1))  # a tensor of no dimension has none
+
+
+def _moved(part: Any, device: torch.device) -> Any:
+    if isinstance(part, Tensor):
+        return part.to(device, non_blocking=device.type != "cpu")
+    return part.to(device) if hasattr(part, "to") else part  # a class of the user's may know nothing of waiting
 
 
 def _merge_rows(real: Any, synthetic: Any, is_synthetic: Tensor) -> Any:
