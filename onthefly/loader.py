@@ -1,7 +1,7 @@
 """The loader: a DataLoader whose batches are filled, mixed and augmented on the device, and otherwise what they
 were."""
 
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -229,13 +229,14 @@ class MixIterator(Iterator[Any]):
             self._position.end(self._epoch, self._step)
             raise
         except Exception:
-            self._hand_out()
+            self._hand_out(self._step)
             raise
-        self._hand_out()
+        self._hand_out(batch.step if isinstance(batch, HostBatch) else self._step)
         return self._deliver(batch)
 
-    def _hand_out(self) -> None:
-        self._step += 1
+    def _hand_out(self, step: int) -> None:
+        """Count a batch; a planned one says itself which it is, since an error may cost a batch, several, or none."""
+        self._step = step + 1
         self._position.handed_out(self._epoch, self._step)
 
     def _deliver(self, batch: Any) -> Any:
@@ -250,9 +251,10 @@ class MixIterator(Iterator[Any]):
     def _size(self, batch: Any) -> int:
         """Rows of the batch just handed out: by arithmetic where the loader makes batches of one size."""
         batches = self._loader.batch_sampler
-        if type(batches) is not BatchSampler or not isinstance(batches.sampler, Sized):
+        if type(batches) is not BatchSampler or (length := _length(batches.sampler)) is None:
             return size_of(batch)
-        return min(batches.batch_size, len(batches.sampler) - (self._step - 1) * batches.batch_size)
+        left = length - (self._step - 1) * batches.batch_size
+        return left if 0 < left < batches.batch_size else batches.batch_size
 
     def __len__(self) -> int:
         return len(self._base)
@@ -261,3 +263,11 @@ class MixIterator(Iterator[Any]):
         if name == "_base":
             raise AttributeError(name)
         return getattr(self._base, name)
+
+
+def _length(sampler: Any) -> int | None:
+    """None where it has no length: a sampler needs none to be iterated, and some raise rather than leave it out."""
+    try:
+        return len(sampler)
+    except (TypeError, NotImplementedError):
+        return None

@@ -18,17 +18,11 @@ from onthefly import MixLoader
 from tests.drop_in import NullLoader, outcomes, wrapped
 
 WAYS = {"no mix": MixLoader, "null mix": NullLoader, "wrapped": wrapped}
-STREAMS = {name: WAYS[name] for name in ("no mix", "null mix")}
 
 
 @pytest.fixture(params=WAYS)
 def make(request: pytest.FixtureRequest) -> Any:
     return WAYS[request.param]
-
-
-@pytest.fixture(params=STREAMS)
-def make_any(request: pytest.FixtureRequest) -> Any:
-    return STREAMS[request.param]
 
 
 class Rows(Dataset[int]):
@@ -216,7 +210,7 @@ class Numbers(IterableDataset[int]):
 
 
 @pytest.mark.parametrize("workers", [{}, {"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}], ids=str)
-def test_a_stream_longer_than_it_said_is_warned_of(make_any: Any, workers: Any) -> None:
+def test_a_stream_longer_than_it_said_is_warned_of(make: Any, workers: Any) -> None:
     def warned(loader: Any) -> Any:
         length = len(loader)
         with warnings.catch_warnings(record=True) as caught:
@@ -224,7 +218,7 @@ def test_a_stream_longer_than_it_said_is_warned_of(make_any: Any, workers: Any) 
             batches = told(loader)
         return length, batches, [str(one.message).split("object at")[0] for one in caught]
 
-    length, batches, said = warned(make_any(Numbers(), 1, **workers))
+    length, batches, said = warned(make(Numbers(), 1, **workers))
     assert (length, len(batches)) == (10, 20 if workers else 10)
     assert len(said) == (10 if workers else 0)
     assert (length, batches, said) == warned(DataLoader(Numbers(), 1, **workers))

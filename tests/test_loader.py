@@ -2,9 +2,11 @@
 
 import copy
 import pickle
+import time
 import warnings
 from collections import UserDict, namedtuple
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import kornia.augmentation as K
@@ -746,3 +748,41 @@ def test_stats_of_zipped_batches_of_a_batch_sampler_of_one_s_own(images: TensorD
         loader = wrap(DataLoader(images, batch_sampler=buckets, collate_fn=collate))
         counted = [int(loader.stats().real[0]) for _ in loader]
         assert counted == [1, 3, 6, 37]
+
+
+class Slow(Dataset[Any]):
+    """Row 3 takes a while, the first time."""
+
+    targets = torch.arange(8) % 2
+
+    def __init__(self, flag: Path) -> None:
+        self.flag = flag
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, row: int) -> Any:
+        if row == 3 and not self.flag.exists():
+            self.flag.touch()
+            time.sleep(2)
+        return torch.full((1, 4, 4), row / 10), int(self.targets[row])
+
+
+def test_a_timeout_that_is_caught_costs_no_batch(tmp_path: Path) -> None:
+    def wrap() -> MixLoader[Any]:
+        plain = DataLoader(Slow(tmp_path / "flag"), 1, shuffle=True, num_workers=1, timeout=1)
+        return onthefly.wrap(plain, balance="uniform", device="cpu")
+
+    loader, expected = wrap(), [batch[0] for batch in wrap()]
+    (tmp_path / "flag").unlink()
+    batches, came = iter(loader), []
+    while len(came) < 5:
+        try:
+            came.append(next(batches)[0])
+        except RuntimeError:
+            continue
+    assert loader.state_dict()["step"] == 5
+    again = wrap()
+    again.load_state_dict(loader.state_dict())
+    came += [batch[0] for batch in again]
+    assert all(torch.equal(one, two) for one, two in zip(came, expected, strict=True))

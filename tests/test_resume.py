@@ -25,7 +25,14 @@ RATIO = Fill(cap=0.9) * Linear(0.3, 1)
 def wrap(images: TensorDataset, workers: int = 2, **mix: Any) -> MixLoader[Any]:
     ahead = {"num_workers": workers, "prefetch_factor": 4} if workers else {}
     plain = DataLoader(images, 4, shuffle=True, **ahead)
-    options = {"ratio": RATIO, "epochs": EPOCHS, "device": "cpu", "tag": True, "augment": augment.image((1, 8, 8)), **mix}
+    options = {
+        "ratio": RATIO,
+        "epochs": EPOCHS,
+        "device": "cpu",
+        "tag": True,
+        "augment": augment.image((1, 8, 8)),
+        **mix,
+    }
     return onthefly.wrap(plain, CountingGenerator((1, 8, 8), 4).reused(3), **options)
 
 
@@ -65,7 +72,7 @@ def train_until_killed(images: TensorDataset, path: Path, when: int) -> None:
             when -= 1
             came.append(laws.Delivered(*batch).images.sum(dim=(1, 2, 3)))
             torch.save({"state": loader.state_dict(), "came": came}, path.with_suffix(".new"))
-            os.replace(path.with_suffix(".new"), path)
+            path.with_suffix(".new").replace(path)
 
 
 @pytest.mark.timeout(200)
@@ -176,7 +183,7 @@ def test_epochs_beyond_training_are_refused_at_once(images: TensorDataset, refus
     loader = wrap(images)
     for call in (loader.set_epoch, loader.sampler.set_epoch):
         refused(lambda call=call: call(EPOCHS), "expected an epoch from 0 to 3, found 4")
+    loader.set_epoch(2)
+    next(iter(loader))
     with pytest.warns(UserWarning, match="expected an epoch from 2 on"):
-        loader.set_epoch(2)
-        next(iter(loader))
         loader.set_epoch(0)

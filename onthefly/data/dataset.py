@@ -93,6 +93,7 @@ class HostBatch:
     Attributes:
         slots: what each slot is.
         draw: what random choices about the batch are keyed by.
+        step: its number in the epoch.
         real: the real samples, in slot order: as the user's collate returns them, or a list where that is still to run;
             None for none.
         sources: what the synthetic samples are made from, in slot order and in the same form; None for none.
@@ -101,6 +102,7 @@ class HostBatch:
 
     slots: Slots
     draw: int
+    step: int
     real: Any
     sources: Any
     collated: bool
@@ -140,7 +142,10 @@ class HostCollate:
         real = [sample for slot, sample in items if not slot.synthetic]
         sources = [sample for slot, sample in items if slot.synthetic and slot.row >= 0]
         collate = self.collate_fn if self.collate_fn is default_collate or not slots.synthetic.any() else None
-        return HostBatch(slots, items[0][0].draw, _run(collate, real), _run(collate, sources), collate is not None)
+        first = items[0][0]
+        return HostBatch(
+            slots, first.draw, first.step, _run(collate, real), _run(collate, sources), collate is not None
+        )
 
 
 def _pinned(part: Any) -> Any:
@@ -154,5 +159,5 @@ def _run(collate: Callable[[list[Any]], Any] | None, samples: list[Any]) -> Any:
 
 
 def _as_arrays(slots: list[Slot]) -> Slots:
-    row, label, key, synthetic, last, _ = zip(*slots, strict=True)
+    row, label, key, synthetic, last, _, _ = zip(*slots, strict=True)
     return Slots(*map(np.array, (row, label, key, synthetic, last)))

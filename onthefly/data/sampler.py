@@ -25,6 +25,7 @@ class Slot(NamedTuple):
         synthetic: whether a generator fills it.
         last: whether no later slot has the same synthetic sample.
         draw: what random choices about it are keyed by, augmentation among them; 63 bits.
+        step: the number of its batch in the epoch.
     """
 
     row: int
@@ -33,6 +34,7 @@ class Slot(NamedTuple):
     synthetic: bool
     last: bool
     draw: int
+    step: int
 
 
 class PlanSampler(Position, DistributedSampler[Slot]):
@@ -114,6 +116,6 @@ class PlanSampler(Position, DistributedSampler[Slot]):
         keys = slots.key if shard.world > 1 and plan.reuse.times.max() > 1 else None
         places = shard.places(batches, length=plan.length, batch_size=plan.batch_size, keys=keys)
         draw = sample_key(plan.seed, Purpose.AUGMENT, epoch, places)
-        mine = slots[places]
-        columns: tuple[Any, ...] = (mine.index, mine.label, mine.key, mine.synthetic, mine.last, draw)
+        mine, step = slots[places], places // plan.batch_size
+        columns: tuple[Any, ...] = (mine.index, mine.label, mine.key, mine.synthetic, mine.last, draw, step)
         return map(Slot, *(column.tolist() for column in columns))

@@ -69,7 +69,7 @@ class MixStream(IterableDataset[Any]):
         chosen = np.zeros(len(labels), np.bool_)
         chosen[kept] = True
         real = batch if chosen.all() else select(batch, torch.from_numpy(chosen), _HINT)
-        return HostBatch(slots, draw, real, _sources(plan, batch, labels, slots), True)
+        return HostBatch(slots, draw, step, real, _sources(plan, batch, labels, slots), True)
 
     def _labels_of(self, batch: Any, names: Classes) -> Ints:
         found = _found_in(batch) if self._labels is None else self._labels(batch)
