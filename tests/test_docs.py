@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-WITH_CODE = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "by-hand.md"]
+WITH_CODE = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("guide", "by-hand", "guarantees"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
