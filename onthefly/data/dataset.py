@@ -1,14 +1,13 @@
 """The half of the mix that runs in the DataLoader's workers: load real rows, leave synthetic slots numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import numpy as np
 from torch.utils.data import Dataset, default_collate
 
 from onthefly.data.nested import change
-from onthefly.data.sampler import PlanSampler, Slot
+from onthefly.data.sampler import PlanSampler, SlotBatch
 from onthefly.mixing.plan import MixPlan, Slots
 
 _UNFILLED = (
@@ -20,8 +19,9 @@ _UNFILLED = (
 class SyntheticMixDataset(Dataset[Any]):
     """A map-style dataset in which some slots of each batch are left for a generator to fill.
 
-    It yields the rows of ``dataset`` by number, as that does; asked for a ``Slot`` of the plan, it loads the row behind
-    it, if there is one. Put it into a ``DataLoader`` with its own ``sampler`` and a ``HostCollate``.
+    It yields the rows of ``dataset`` by number, as that does; asked for the slots of a batch by its own ``sampler``, it
+    loads the rows behind them, where there are any. Put it into a ``DataLoader`` with that sampler, the batch size of
+    the plan and a ``HostCollate``.
 
     Args:
         dataset: anything with ``len`` and ``dataset[i]``.
@@ -30,8 +30,9 @@ class SyntheticMixDataset(Dataset[Any]):
 
     >>> plan = MixPlan([0, 0, 1], batch_size=3, balance="natural", ratio={1: 1.0})
     >>> mixed = SyntheticMixDataset(["a", "b", "c"], plan)
-    >>> [mixed[slot][1] for slot in sorted(mixed.sampler, key=lambda slot: slot.label)]
-    ['a', 'b', None]
+    >>> batch, samples = mixed.__getitems__(list(mixed.sampler))
+    >>> sorted(samples), int(batch.slots.synthetic.sum())
+    (['a', 'b'], 1)
     """
 
     def __init__(self, dataset: Any, plan: MixPlan, sampler: PlanSampler | None = None) -> None:
@@ -55,14 +56,23 @@ class SyntheticMixDataset(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, item: Any) -> Any:
-        return self.__getitems__([item])[0]
+    def __getitem__(self, row: Any) -> Any:
+        return self.dataset[row]
 
-    def __getitems__(self, items: list[Any]) -> list[Any]:
-        if not isinstance(items[0], Slot):
+    def __getitems__(self, items: list[Any]) -> Any:
+        """Rows by number as a list; or a ``SlotBatch`` and, in their order, the samples of those of its slots that have
+        a row."""
+        first = items[0]
+        if not isinstance(first, SlotBatch) and first is not None:
             return self._read(items)
-        samples = iter(self._read([slot.row for slot in items if slot.row >= 0]))
-        return [(slot, next(samples) if slot.row >= 0 else None) for slot in items]
+        if first is None or len(items) != len(first.slots.label) or any(item is not None for item in items[1:]):
+            raise RuntimeError(
+                f"SyntheticMixDataset: expected the slots of one batch of its plan, found {len(items)} that are not: "
+                "the loader has another batch size, or something grouped its batches anew; write DataLoader(mixed, "
+                "batch_size=..., sampler=mixed.sampler, ...) with the batch size of one process"
+            )
+        rows = first.slots.index
+        return first, self._read(rows[rows >= 0].tolist())
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "dataset" not in self.__dict__:
@@ -131,21 +141,19 @@ class HostCollate:
     def __init__(self, collate_fn: Callable[[list[Any]], Any] = default_collate) -> None:
         self.collate_fn = collate_fn
 
-    def __call__(self, items: Sequence[tuple[Slot, Any]]) -> HostBatch:
-        if not (isinstance(items[0], tuple) and isinstance(items[0][0], Slot)):
+    def __call__(self, loaded: Any) -> HostBatch:
+        if not (isinstance(loaded, tuple) and isinstance(loaded[0], SlotBatch)):
             raise TypeError(
-                f"HostCollate: expected the slots of a plan, found samples of type {type(items[0]).__name__}: the "
+                f"HostCollate: expected the slots of a plan, found samples of type {type(loaded[0]).__name__}: the "
                 "loader has another sampler; write DataLoader(mixed, sampler=mixed.sampler, collate_fn=HostCollate(), "
                 "...)"
             )
-        slots = _as_arrays([slot for slot, _ in items])
-        real = [sample for slot, sample in items if not slot.synthetic]
-        sources = [sample for slot, sample in items if slot.synthetic and slot.row >= 0]
+        (slots, draw, step), samples = loaded
+        fake = slots.synthetic[slots.index >= 0].tolist()
+        real = [sample for sample, synthetic in zip(samples, fake, strict=True) if not synthetic]
+        sources = [sample for sample, synthetic in zip(samples, fake, strict=True) if synthetic]
         collate = self.collate_fn if self.collate_fn is default_collate or not slots.synthetic.any() else None
-        first = items[0][0]
-        return HostBatch(
-            slots, first.draw, first.step, _run(collate, real), _run(collate, sources), collate is not None
-        )
+        return HostBatch(slots, draw, step, _run(collate, real), _run(collate, sources), collate is not None)
 
 
 def _pinned(part: Any) -> Any:
@@ -156,8 +164,3 @@ def _run(collate: Callable[[list[Any]], Any] | None, samples: list[Any]) -> Any:
     if not samples:
         return None
     return samples if collate is None else collate(samples)
-
-
-def _as_arrays(slots: list[Slot]) -> Slots:
-    row, label, key, synthetic, last, _, _ = zip(*slots, strict=True)
-    return Slots(*map(np.array, (row, label, key, synthetic, last)))

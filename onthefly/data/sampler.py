@@ -1,9 +1,10 @@
-"""The sampler: hands the plan to the workers slot by slot, from the place in training that it holds."""
+"""The sampler: hands the plan to the workers batch by batch, from the place in training that it holds."""
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
+import numpy as np
 from torch.utils.data.distributed import DistributedSampler
 
 from onthefly.data.position import Position
@@ -12,33 +13,26 @@ from onthefly.mixing.keys import Purpose, sample_key
 from onthefly.mixing.plan import MixPlan, Slots
 from onthefly.mixing.ranks import Shard
 
-_RUN = 1 << 14  # slots taken from the plan at once
+_RUN = 64  # batches taken from the plan at once
 
 
-class Slot(NamedTuple):
-    """One slot on its way to a worker, which needs nothing else to load it.
+class SlotBatch(NamedTuple):
+    """The slots of one batch on their way to a worker, which needs nothing else to load them.
 
     Attributes:
-        row: the dataset row to load, -1 for none.
-        label: the class.
-        key: what makes the synthetic sample, -1 for a real slot.
-        synthetic: whether a generator fills it.
-        last: whether no later slot has the same synthetic sample.
-        draw: what random choices about it are keyed by, augmentation among them; 63 bits.
-        step: the number of its batch in the epoch.
+        slots: what they are.
+        draw: what random choices about the batch are keyed by, augmentation among them; 63 bits.
+        step: its number in the epoch.
     """
 
-    row: int
-    label: int
-    key: int
-    synthetic: bool
-    last: bool
+    slots: Slots
     draw: int
     step: int
 
 
-class PlanSampler(Position, DistributedSampler[Slot]):
-    """Yields this process's slots of the plan's current epoch that have not been handed out.
+class PlanSampler(Position, DistributedSampler[Any]):
+    """Yields this process's slots of the plan's current epoch that have not been handed out: for each batch a
+    ``SlotBatch``, then None for each further slot, so that torch's own ``BatchSampler`` groups them.
 
     Which process this is, is looked up whenever it matters: a loader may be older than the process group. It is a
     ``DistributedSampler`` because frameworks leave those as they are and call their ``set_epoch``.
@@ -102,20 +96,26 @@ class PlanSampler(Position, DistributedSampler[Slot]):
         super().go_to(epoch)
         self.plan.check_epoch(epoch)
 
-    def __iter__(self) -> Iterator[Slot]:
+    def __iter__(self) -> Iterator[SlotBatch | None]:
         self.aim(*self.next_pass())
         plan, shard = self.plan, self.shard
         if self._shard is None and shard.world > 1:
             check_agreement({"epoch": self.epoch, "step": self.step, "log": plan.log, **plan.settings()})
-        slots, each = plan.epoch(self.epoch), max(1, _RUN // plan.batch_size)
-        starts = range(self.step, self.steps, each)
-        runs = (range(start, min(start + each, self.steps)) for start in starts)
-        return chain.from_iterable(self._run(slots, self.epoch, plan, shard, batches) for batches in runs)
+        plan.epoch(self.epoch)  # what can't be planned is refused now
+        return chain.from_iterable(map(_in_place_of_its_slots, self._batches(plan, shard, self.epoch, self.step)))
 
-    def _run(self, slots: Slots, epoch: int, plan: MixPlan, shard: Shard, batches: range) -> Iterator[Slot]:
+    def _batches(self, plan: MixPlan, shard: Shard, epoch: int, step: int) -> Iterator[SlotBatch]:
+        slots = plan.epoch(epoch)
         keys = slots.key if shard.world > 1 and plan.reuse.times.max() > 1 else None
-        places = shard.places(batches, length=plan.length, batch_size=plan.batch_size, keys=keys)
-        draw = sample_key(plan.seed, Purpose.AUGMENT, epoch, places)
-        mine, step = slots[places], places // plan.batch_size
-        columns: tuple[Any, ...] = (mine.index, mine.label, mine.key, mine.synthetic, mine.last, draw, step)
-        return map(Slot, *(column.tolist() for column in columns))
+        steps = shard.batches(plan.length, plan.batch_size)
+        for start in range(step, steps, _RUN):
+            batches = range(start, min(start + _RUN, steps))
+            parts = shard.parts(batches, length=plan.length, batch_size=plan.batch_size, keys=keys)
+            draws = sample_key(plan.seed, Purpose.AUGMENT, epoch, np.array([part[0] for part in parts])).tolist()
+            for batch, part, draw in zip(batches, parts, draws, strict=True):
+                some = slice(part.start, part.stop) if isinstance(part, range) else part
+                yield SlotBatch(slots[some], draw, batch)
+
+
+def _in_place_of_its_slots(batch: SlotBatch) -> Iterator[SlotBatch | None]:
+    return chain((batch,), repeat(None, len(batch.slots.label) - 1))

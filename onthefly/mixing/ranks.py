@@ -20,8 +20,8 @@ class Shard:
         rank: from 0.
         world: how many processes there are.
 
-    >>> [Shard(rank, 2).places(range(2), length=7, batch_size=4).tolist() for rank in range(2)]
-    [[0, 1, 4], [2, 3, 5, 6]]
+    >>> [Shard(rank, 2).parts(range(2), length=7, batch_size=4) for rank in range(2)]
+    [[range(0, 2), range(4, 5)], [range(2, 4), range(5, 7)]]
     """
 
     rank: int = 0
@@ -46,8 +46,10 @@ class Shard:
         start, stop = self._part(tail if tail >= self.world else 0)
         return full * (batch_size // self.world) + stop - start
 
-    def places(self, batches: range, *, length: int, batch_size: int, keys: Ints | None = None) -> Ints:
-        """Where in the epoch its slots of some global batches stand.
+    def parts(
+        self, batches: range, *, length: int, batch_size: int, keys: Ints | None = None
+    ) -> list[range] | list[Ints]:
+        """Where in the epoch its slots of some global batches stand, batch by batch.
 
         Args:
             batches: their numbers.
@@ -57,12 +59,11 @@ class Shard:
                 that has its key, which is ``key mod world``, as long as that has room; None to cut batches where they
                 are.
         """
-        starts = [(batch * batch_size, min((batch + 1) * batch_size, length)) for batch in batches]
-        parts = [
-            start + (np.arange(*self._part(end - start)) if keys is None else self._by_key(keys[start:end]))
-            for start, end in starts
-        ]
-        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+        ends = [(batch * batch_size, min((batch + 1) * batch_size, length)) for batch in batches]
+        if keys is not None:
+            return [start + self._by_key(keys[start:end]) for start, end in ends]
+        cuts = [(start, *self._part(end - start)) for start, end in ends]
+        return [range(start + first, start + last) for start, first, last in cuts]
 
     def _part(self, slots: int) -> tuple[int, int]:
         return self.rank * slots // self.world, (self.rank + 1) * slots // self.world

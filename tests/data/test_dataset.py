@@ -71,16 +71,16 @@ def test_it_is_the_dataset_otherwise() -> None:
     data = Counting("abcdef")
     data.classes = ("x", "y", "z")  # type: ignore[attr-defined]
     mixed = SyntheticMixDataset(data, plan())
-    assert (len(mixed), mixed[2], mixed.classes, mixed.asked) == (6, "c", ("x", "y", "z"), 1)
+    assert (len(mixed), mixed[2], mixed.classes, mixed.asked) == (6, "c", ("x", "y", "z"), 0)
     with pytest.raises(AttributeError):
         mixed.nothing  # noqa: B018
 
 
 def test_a_worker_s_copy_has_no_plan() -> None:
     mixed = SyntheticMixDataset(list("abcdef"), plan())
-    slot = next(iter(mixed.sampler))
+    items = list(mixed.sampler)[:3]
     copy = pickle.loads(pickle.dumps(mixed))
-    assert copy[slot] == mixed[slot]
+    assert copy.__getitems__(items)[1] == mixed.__getitems__(items)[1]
     with pytest.raises(RuntimeError, match="main process"):
         copy.sampler  # noqa: B018
 
@@ -97,6 +97,14 @@ def test_a_rebuilt_loader_says_so_loudly(refused: Any) -> None:
     mixed = SyntheticMixDataset(list("abcdef"), plan())
     loader = DataLoader(mixed, batch_size=3, collate_fn=HostCollate())
     refused(lambda: next(iter(loader)), "HostCollate", "sampler=mixed.sampler", error=TypeError)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_slots_that_were_grouped_anew_say_so_loudly(size: int, refused: Any) -> None:
+    mixed = SyntheticMixDataset(list("abcdef"), plan())
+    loader = DataLoader(mixed, batch_size=size, sampler=mixed.sampler, collate_fn=HostCollate())
+    words = "SyntheticMixDataset: expected the slots of one batch", f"found {size}", "batch_size=..."
+    refused(lambda: next(iter(loader)), *words, error=RuntimeError)
 
 
 def test_a_plan_of_other_data_is_refused(refused: Any) -> None:
