@@ -111,8 +111,11 @@ class DeviceCollate:
                 "DeviceCollate: expected the main process, found a DataLoader worker, which must not hold a generator; "
                 "write collate_fn=HostCollate() in the DataLoader, and batch = device_collate(host_batch) in the loop"
             )
+        none_synthetic = not host.slots.synthetic.any()
+        if none_synthetic and self._change is None and not self.tag:
+            return to_device(host.real, self.device), _NONE
         is_synthetic = torch.from_numpy(host.slots.synthetic).to(self.device)
-        if self._change is None and not host.slots.synthetic.any():
+        if none_synthetic and self._change is None:
             batch, fresh = to_device(host.real, self.device), _NONE
         else:
             with torch.no_grad(), hermetic(host.draw, self.device):

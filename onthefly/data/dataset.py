@@ -65,7 +65,7 @@ class SyntheticMixDataset(Dataset[Any]):
         first = items[0]
         if not isinstance(first, SlotBatch) and first is not None:
             return self._read(items)
-        if first is None or len(items) != len(first.slots.label) or any(item is not None for item in items[1:]):
+        if first is None or len(items) != len(first.slots.label) or items.count(None) != len(items) - 1:
             raise RuntimeError(
                 f"SyntheticMixDataset: expected the slots of one batch of its plan, found {len(items)} that are not: "
                 "the loader has another batch size, or something grouped its batches anew; write DataLoader(mixed, "
@@ -149,10 +149,12 @@ class HostCollate:
                 "...)"
             )
         (slots, draw, step), samples = loaded
-        fake = slots.synthetic[slots.index >= 0].tolist()
-        real = [sample for sample, synthetic in zip(samples, fake, strict=True) if not synthetic]
-        sources = [sample for sample, synthetic in zip(samples, fake, strict=True) if synthetic]
-        collate = self.collate_fn if self.collate_fn is default_collate or not slots.synthetic.any() else None
+        if not slots.synthetic.any():
+            return HostBatch(slots, draw, step, _run(self.collate_fn, samples), None, True)
+        is_source = slots.synthetic[slots.index >= 0].tolist()
+        real = [sample for sample, source in zip(samples, is_source, strict=True) if not source]
+        sources = [sample for sample, source in zip(samples, is_source, strict=True) if source]
+        collate = self.collate_fn if self.collate_fn is default_collate else None
         return HostBatch(slots, draw, step, _run(collate, real), _run(collate, sources), collate is not None)
 
 

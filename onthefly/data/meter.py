@@ -62,12 +62,10 @@ class Meter:
         """Count a planned batch; ``fresh`` are those of its synthetic slots that were made for it."""
         self.batches += 1
         synthetic = slots.label[slots.synthetic]
-        for counted, labels in (
-            (self.real, slots.label[~slots.synthetic]),
-            (self.synthetic, synthetic),
-            (self.fresh, synthetic[fresh]),
-        ):
-            counted += np.bincount(labels, minlength=self.classes.count)
+        of_class = np.bincount(synthetic, minlength=self.classes.count)
+        self.real += np.bincount(slots.label, minlength=self.classes.count) - of_class
+        self.synthetic += of_class
+        self.fresh += of_class if fresh.all() else np.bincount(synthetic[fresh], minlength=self.classes.count)
 
     def count_unplanned(self, size: int) -> None:
         """Count a batch of which only the size is known."""
