@@ -19,7 +19,10 @@ from onthefly.data.position import Position
 from onthefly.data.sampler import PlanSampler
 from onthefly.data.stream import MixStream
 from onthefly.manifest import Generators, Manifest, identities, manifest_of, stream_manifest_of
+from onthefly.mixing.expected import expected
+from onthefly.mixing.explain import Explanation, explained, with_costs
 from onthefly.mixing.plan import MixPlan
+from onthefly.mixing.schedule import Schedule
 from onthefly.mixing.stream import StreamPlan
 from onthefly.state import State, load_planned, load_stream, save_planned, save_stream
 
@@ -35,12 +38,16 @@ class Mix:
         generators: as they were given.
         seed: of the augmentation where there is no plan.
         own_labels: whether the plan's classes are what the dataset itself says.
+        wished: the ratio as it was asked for; the plan's is 0 for classes that the generator can't make.
+        sample_bytes: of a synthetic sample, where one has been made.
     """
 
     collate: DeviceCollate
     generators: Generators = None
     seed: int = 0
     own_labels: bool = False
+    wished: Schedule | None = None
+    sample_bytes: int | None = None
 
     @cached_property
     def identities(self) -> Any:
@@ -113,6 +120,44 @@ class MixLoader(DataLoader[T]):
     def stats(self) -> Stats:
         """What has been delivered since the loader was made, counted where it is handed out."""
         return self.meter.stats()
+
+    def explain(self) -> Explanation:
+        """What training will deliver, and what that costs, before it begins: nothing is loaded, made or moved.
+
+        Returns:
+            Counts by epoch and class, exact ones of a plan, expected ones of a stream that ``counts=`` tells of;
+            printed, a table and warnings; ``plot(path)`` draws them.
+
+        Raises:
+            ValueError: of a stream without ``counts=``.
+
+        >>> import onthefly
+        >>> from onthefly.testing import CountingGenerator
+        >>> data = torch.utils.data.TensorDataset(torch.rand(100, 1, 8, 8), torch.arange(100) // 90)
+        >>> generator = CountingGenerator((1, 8, 8), classes=2)
+        >>> print(onthefly.wrap(DataLoader(data, 20, shuffle=True), generator, epochs=2, device="cpu").explain())
+        2 epochs of 100 slots in 5 batches of 20
+                              epoch 0           epoch 1        all 2 epochs
+        class   samples   real  synthetic   real  synthetic   real  synthetic  ratio
+        1            10     25         25     25         25     50         50  0.500
+        0            90     50          0     50          0    100          0  0.000
+        all         100     75         25     75         25    150         50  0.250
+        in each process: the plan takes 4.2 kB; at most 5 calls of the generator an epoch; a sample takes 264 B
+        """
+        mixed = self._mixed("explain")
+        if self.mix is None:
+            return mixed.explain()
+        generator = self.mix.collate.generator
+        makes = None if generator is None else generator.makes
+        if isinstance(mixed, StreamPlan):
+            return expected(mixed, self.mix.wished, makes)
+        return with_costs(
+            explained(mixed, self.mix.wished, makes),
+            mixed,
+            cast(PlanSampler, self.sampler).shard,
+            sample_bytes=self.mix.sample_bytes,
+            cache_bytes=0 if generator is None else generator.cache_bytes,
+        )
 
     def feedback(self, scores: ArrayLike) -> None:
         """Tell the ratio how well each class does, from the next epoch on.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from onthefly.data.batches import like, to_device, unbatch
+from onthefly.data.batches import bytes_of, like, to_device, unbatch
 from onthefly.data.examples import Examples, typical
 from onthefly.data.hermetic import hermetic
 from onthefly.data.images import images_of, is_unit, on_image, value_range
@@ -51,15 +51,19 @@ def match_classes(generator: FrozenGenerator | Mapping[Any, FrozenGenerator], cl
 
 def makeable(generator: FrozenGenerator, schedule: Schedule) -> Schedule:
     """The schedule, with ratio 0 for the classes that the generator can't make; says so if there are any."""
+    if not generator.makes.all():
+        missing = generator.classes.listed(np.flatnonzero(~generator.makes))
+        warnings.warn(
+            f"the generator can't make {missing}: real samples only there; generator.relabel({{...}}) may help",
+            stacklevel=3,
+        )
+    return only_made(generator, schedule)
+
+
+def only_made(generator: FrozenGenerator, schedule: Schedule) -> Schedule:
+    """The same, without a word."""
     makes = generator.makes
-    if makes.all():
-        return schedule
-    missing = generator.classes.listed(np.flatnonzero(~makes))
-    warnings.warn(
-        f"the generator can't make {missing}: real samples only there; generator.relabel({{...}}) may help",
-        stacklevel=3,
-    )
-    return schedule * as_schedule({int(number): 1.0 for number in np.flatnonzero(makes)})
+    return schedule if makes.all() else schedule * as_schedule({int(one): 1.0 for one in np.flatnonzero(makes)})
 
 
 def match_samples(
@@ -70,12 +74,15 @@ def match_samples(
     collate_fn: Callable[[list[Any]], Any],
     normalized: Normalization | None,
     device: torch.device,
-) -> None:
+) -> int:
     """Compare a few real samples with synthetic ones.
 
     With ``default_collate`` both must collate into the same: places, shapes and dtypes. With another ``collate_fn``
     sizes may vary. What is the class in a synthetic sample must be so in a real one. Where synthetic images lie in
     [0, 1] real ones must too, once their normalisation is undone; and the other way round.
+
+    Returns:
+        The bytes of a synthetic sample, of the largest one made.
 
     Raises:
         ValueError: listing every difference, and what to type.
@@ -85,6 +92,7 @@ def match_samples(
     norm = normalized if default or arrives_normalized(real, normalized) else None
     source = real if norm is None or not generator.wants_source else on_image(real, norm.undo, ndim=3)
     numbers, made = _make_some(generator, source, default, device)
+    size = max(map(bytes_of, made))
     lines = _differences(real, made[0]) if default else _unlike(real, like(made[0], real))
     if lines:
         raise ValueError(
@@ -96,6 +104,7 @@ def match_samples(
     if norm is not None:
         on_image(made[0], norm.apply, ndim=3)
     _check_ranges(images_of(samples), images_of(made), normalized, _is_picture(real))
+    return size
 
 
 def _make_some(

@@ -188,15 +188,18 @@ class _Wished:
         made = match_classes(self.given, classes).to(self.device)
         return made, makeable(made, self.schedule)
 
-    def mix(self, collate: DeviceCollate, *, own_labels: bool = False) -> Mix:
-        return Mix(collate, self.given, self.seed, own_labels)
+    def mix(self, collate: DeviceCollate, *, own_labels: bool = False, sample_bytes: int | None = None) -> Mix:
+        return Mix(collate, self.given, self.seed, own_labels, self.schedule, sample_bytes)
 
-    def check(self, examples: Examples, collate_fn: Any, made: FrozenGenerator | None, labels: Ints) -> None:
-        """Compare real samples with what is to be done to them, and with synthetic ones."""
+    def check(self, examples: Examples, collate_fn: Any, made: FrozenGenerator | None, labels: Ints) -> int | None:
+        """Compare real samples with what is to be done to them, and with synthetic ones; the bytes of one of these."""
         if is_kornia(self.augment):
             check_for_kornia(examples, collate_fn, self.normalized, self.augment)
-        if made is not None:
-            match_samples(examples, made, labels, collate_fn=collate_fn, normalized=self.normalized, device=self.device)
+        if made is None:
+            return None
+        return match_samples(
+            examples, made, labels, collate_fn=collate_fn, normalized=self.normalized, device=self.device
+        )
 
 
 def _planned(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:
@@ -219,7 +222,7 @@ def _planned(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:
         reuse=1 if made is None else made.uses,
     )
     examples = read_examples(loader.dataset, wished.device)
-    wished.check(examples, loader.collate_fn, made, known.values)
+    sample_bytes = wished.check(examples, loader.collate_fn, made, known.values)
     if made is not None and not schedule.is_zero:
         check_some_synthetic(plan)
     device_half = DeviceCollate(
@@ -236,7 +239,7 @@ def _planned(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:
     mixed = SyntheticMixDataset(loader.dataset, plan, sampler)
     host_half = HostCollate(loader.collate_fn)
     batching = {"sampler": sampler, "batch_size": batches.batch_size, "drop_last": batches.drop_last}
-    mix = wished.mix(device_half, own_labels=wished.labels is None)
+    mix = wished.mix(device_half, own_labels=wished.labels is None, sample_bytes=sample_bytes)
     return _rebuilt(loader, mix, batching, dataset=mixed, collate_fn=host_half)
 
 

@@ -12,7 +12,7 @@ FLOORS = [
     {"data", "schedule", "balance"},
     {"generators", "augment"},
     {"collate", "matching", "checks", "testing"},
-    {"manifest", "state"},
+    {"manifest", "preview", "state"},
     {"loader"},
     {"wrapping"},
     {"__init__"},

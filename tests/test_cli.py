@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -37,6 +38,7 @@ def test_help_names_the_commands(type_in: Any, capsys: pytest.CaptureFixture[str
     shown = capsys.readouterr().out
     assert "demo" in shown
     assert "train" in shown
+    assert "explain" in shown
 
 
 @pytest.mark.parametrize("grey", [False, True])
@@ -68,6 +70,47 @@ def test_demo_prints_and_draws(
     }
 
 
+def test_explain_a_folder_of_pictures(type_in: Any, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for picture in pictures.rglob("*.png"):
+        picture.write_bytes(b"")  # only names are read
+    Path("pictures", "dog", "0.png").unlink()
+    words = "--epochs 5 --batch-size 4 --ratio linear:0:0.4 --plot deep/mix.png"
+    type_in("explain", "pictures", *words.split())
+    shown = capsys.readouterr().out
+    assert "5 epochs of 11 slots in 3 batches of 4" in shown
+    assert [line.split()[:2] for line in shown.splitlines() if line.startswith("dog")] == [["dog", "5"]]
+    assert "wrote deep/mix.png" in shown
+    assert Path("deep", "mix.png").exists()
+
+
+def test_explain_what_a_checkpoint_can_make(type_in: Any, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "--size 16 --steps 1 --workers 0 --family vae"
+    type_in("train", str(pictures), "--out", "g.safetensors", *words.split())
+    Path("pictures", "dog").rename(Path("pictures", "eel"))
+    capsys.readouterr()
+    words = "--generator g.safetensors --ratio 0.5 --reuse 2 --world-size 3"
+    type_in("explain", "pictures", *words.split())
+    shown = capsys.readouterr().out
+    assert "of 192" in shown
+    assert "can't make eel" in shown
+    assert "a sample takes 3.1 kB" in shown
+    assert "fresh" in shown or "those to be used again" in shown
+
+
+def test_explain_counts_and_labels(type_in: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = np.repeat([0, 1, 2], [6, 3, 1])
+    np.save("numbers.npy", rows)
+    Path("numbers.csv").write_text("\n".join(map(str, rows)) + "\n")
+    Path("names.txt").write_text("\r\n".join(f"class {row}" for row in rows))
+    tables = []
+    for words in (["--counts", "6", "3", "1"], ["--labels", "numbers.npy"], ["--labels", "numbers.csv"]):
+        type_in("explain", *words, "--balance", "power:0.5", "--ratio", "0.3")
+        tables.append(capsys.readouterr().out)
+    assert tables[0] == tables[1] == tables[2]
+    type_in("explain", "--labels", "names.txt")
+    assert "class 2" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -77,6 +120,27 @@ def test_demo_prints_and_draws(
         (["train", "pictures", "--out", "g.safetensors", "--steps", "0"], "steps of 1 or more"),
         (["train", "broken", "--out", "g.safetensors", "--steps", "3", "--workers", "1"], "cannot identify image file"),
         (["demo", "--seeds"], "seeds: expected at least one"),
+        (["explain"], "expected one of FOLDER, --counts and --labels, found none"),
+        (["explain", "pictures", "--counts", "3"], "found FOLDER and --counts"),
+        (["explain", "nowhere"], "found no folder nowhere"),
+        (["explain", "pictures/cat"], "found no subfolder in pictures/cat"),
+        (["explain", "--counts", "5", "-1"], "counts: expected the number of samples"),
+        (["explain", "--counts", "0"], "not all 0"),
+        (["explain", "--counts", "5", "0"], "no real sample of 1"),
+        (["explain", "--counts", "5", "--ratio", "half"], "ratio: expected a number from 0 to 1, fill"),
+        (["explain", "--counts", "5", "--ratio", "linear:0"], "linear:START:END"),
+        (["explain", "--counts", "5", "--ratio", "linear:0:2"], "share from 0 to 1, found 2"),
+        (["explain", "--counts", "5", "--ratio", "linear:0:1"], "pass epochs="),
+        (["explain", "--counts", "5", "--balance", "even"], "balance: expected natural, uniform, power:0.5"),
+        (["explain", "--counts", "5", "--generator", "g.safetensors"], "no file g.safetensors"),
+        (["explain", "--counts", "5", "--world-size", "0"], "world_size: expected a whole number of 1 or more"),
+        (["explain", "--counts", "5", "--plot", "mix.pdf"], "ends in .png"),
+        (["explain", "--labels", "none.npy"], "none.npy"),
+        (["explain", "--labels", "broken/cat/0.png"], "expected broken/cat/0.png to be text"),
+        (["explain", "--labels", "broken/cat/1.png"], "found none in broken/cat/1.png"),
+        (["explain", "--labels", "two.csv"], "found 'cat,dog' in line 1 of two.csv"),
+        (["explain", "--labels", "heading.csv"], "leave the heading out"),
+        (["explain", "--labels", "text.npy"], "that numpy.save wrote"),
     ],
 )
 def test_mistakes_are_told_in_a_line(type_in: Any, pictures: Path, words: list[str], said: str) -> None:
@@ -85,6 +149,9 @@ def test_mistakes_are_told_in_a_line(type_in: Any, pictures: Path, words: list[s
         Path("broken", "cat", f"{number}.png").write_bytes(
             b"" if number else pictures.joinpath("cat/0.png").read_bytes()
         )
+    Path("two.csv").write_text("cat,dog\n")
+    Path("heading.csv").write_text("label\n1\n0\n")
+    Path("text.npy").write_text("1\n0\n")
     with pytest.raises(SystemExit) as caught:
         type_in(*words)
     assert str(caught.value).startswith("onthefly: ")

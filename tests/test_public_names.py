@@ -43,6 +43,8 @@ ARGUMENTS = {
     onthefly.replay: "manifest epoch slot generator dataset labels",
     onthefly.MixLoader.load_state_dict: "self state longer",
     onthefly.MixLoader.feedback: "self scores",
+    onthefly.MixLoader.explain: "self",
+    onthefly.MixPlan.explain: "self",
 }
 
 

@@ -1,5 +1,6 @@
 """Batches: taken apart into samples, put together, merged row by row, moved to a device."""
 
+import sys
 from collections.abc import Mapping
 from operator import length_hint
 from typing import Any
@@ -122,6 +123,18 @@ def _moved(part: Any, device: torch.device) -> Any:
     if isinstance(part, Tensor):
         return part.to(device, non_blocking=device.type != "cpu")
     return part.to(device) if hasattr(part, "to") else part  # a class of the user's may know nothing of waiting
+
+
+def bytes_of(sample: Any) -> int:
+    """What a sample takes in memory.
+
+    >>> bytes_of([torch.zeros(3, 8, 8), torch.tensor(1)])
+    776
+    """
+    return sum(
+        part.numel() * part.element_size() if isinstance(part, Tensor) else sys.getsizeof(part)
+        for part in parts(sample)
+    )
 
 
 def _merge_rows(real: Any, synthetic: Any, is_synthetic: Tensor) -> Any:

@@ -1,5 +1,6 @@
 """Spec: what one sample is, and how two samples differ."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,11 @@ class Field:
     shape: tuple[int, ...]
     dtype: str
     range: tuple[float, float] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """What a tensor of it takes."""
+        return math.prod(self.shape) * int(getattr(torch, self.dtype).itemsize)
 
     def __str__(self) -> str:
         bounds = f" in [{self.range[0]:g}, {self.range[1]:g}]" if self.range else ""

@@ -1,6 +1,5 @@
 """The supply: what fills synthetic slots, made for them or remembered from an earlier one."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onthefly.data.batches import select, unbatch
-from onthefly.data.nested import change, parts
+from onthefly.data.batches import bytes_of, select, unbatch
+from onthefly.data.nested import change
 from onthefly.generators.base import FrozenGenerator
 from onthefly.mixing.plan import Slots
 
@@ -88,7 +87,7 @@ class Memo:
         known = self._kept.pop(key, None)
         if known is None:
             item = change(lambda part: part.clone() if isinstance(part, Tensor) else part, item)
-            known = item, sum(map(_bytes_of, parts(item)))
+            known = item, bytes_of(item)
             self.bytes += known[1]
         self._kept[key] = known
         while self.bytes > self.most:
@@ -101,7 +100,3 @@ class Memo:
 
 def _asked(slots: Slots, device: torch.device) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(slots.label).to(device), torch.from_numpy(slots.key).to(device)
-
-
-def _bytes_of(part: Any) -> int:
-    return part.numel() * part.element_size() if isinstance(part, Tensor) else sys.getsizeof(part)

@@ -13,6 +13,7 @@ from onthefly.mixing.balance import NAMED, as_balance
 from onthefly.mixing.changes import Change, Log, as_feedback, epochs_at, scores_before
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.counts import BITS, ONE, Quotas
+from onthefly.mixing.explain import Explanation, explained
 from onthefly.mixing.given import as_labels, as_reuse, at_least_one, check_labels, check_weights, fixed, shown, whole
 from onthefly.mixing.keys import Purpose, hash64, runs, sample_key
 from onthefly.mixing.order import shuffled_order, stratified_order
@@ -192,6 +193,12 @@ class MixPlan:
         return plan
 
     @property
+    def nbytes(self) -> int:
+        """What it takes in memory, with the slots of one epoch."""
+        slot = sum(part.itemsize for part in vars(Slots.empty(0)).values())
+        return int(self.labels.nbytes + self._rows.nbytes + self.length * slot)
+
+    @property
     def shares(self) -> Floats:
         """The share of each class in the delivered stream: ``float64[C]``, sums to 1."""
         return self.census.slots / self.length
@@ -236,6 +243,16 @@ class MixPlan:
             self._latest = epoch, self._slots(epoch)
         return self._latest[1]
 
+    def explain(self) -> Explanation:
+        """What all epochs will deliver of each class, without making their slots.
+
+        A ratio that changes is gone through slot by slot, once; any other is only counted.
+
+        Returns:
+            The counts that ``epoch`` gives, for one epoch if ``epochs`` is not known; printed, a table and warnings.
+        """
+        return explained(self)
+
     def ratio(self, progress: float, epoch: int = 0) -> Floats:
         """The ratio of every class at one moment of training, from 0 to 1: ``float64[C]``.
 
@@ -275,6 +292,14 @@ class MixPlan:
             totals = self._totals_after(earlier, totals)
         self.resume(epoch, totals)
         return totals
+
+    def each_totals(self, epochs: int) -> Iterator[Totals]:
+        """What each class has had before the first epoch, and after each of so many; none of it is remembered."""
+        totals = self._totals[0]
+        yield totals
+        for epoch in range(epochs):
+            totals = self._totals_after(epoch, totals)
+            yield totals
 
     def resume(self, epoch: int, totals: Totals) -> None:
         """Take the totals at the start of an epoch as known, from a saved state."""
@@ -398,6 +423,16 @@ class MixPlan:
                 "each pass that delivered a batch is one, a mere look at the first too; loader.set_epoch(e) says which "
                 "is next"
             )
+
+    def check_real(self, slots: Ints) -> None:
+        """Refuse real slots of a class without real samples.
+
+        Args:
+            slots: ``int64[C]``, how many of them each class has.
+        """
+        missing = np.flatnonzero((self.real == 0) & (slots > 0))
+        if len(missing):
+            raise self._no_real_sample(missing)
 
     def _check_schedule(self) -> None:
         """That it can be evaluated for these classes, and that the length of training is known if that matters."""

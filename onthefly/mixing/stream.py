@@ -10,6 +10,8 @@ from onthefly.mixing.balance import NAMED, Shares, as_balance
 from onthefly.mixing.changes import Change, Log, as_feedback, epochs_at, scores_before
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.counts import BITS, ONE, Quotas
+from onthefly.mixing.expected import expected
+from onthefly.mixing.explain import Explanation
 from onthefly.mixing.given import as_reuse, at_least_one, check_weights, fixed, shown, whole
 from onthefly.mixing.keys import Purpose, hash64, sample_key
 from onthefly.mixing.plan import Slots
@@ -70,7 +72,7 @@ class StreamPlan:
         self.log: Log = ()
         self._each = np.arange(self.classes.count)
         self._weights = self._known_weights()
-        self._census = self._known_census()
+        self.census = self._known_census()
         self._check_schedule()
         phase = hash64(self.seed, Purpose.PHASE, self._each) >> np.uint64(64 - BITS)
         self.due = phase.astype(np.int64)
@@ -111,9 +113,27 @@ class StreamPlan:
         epochs, length = epochs_at(self.log, epoch, self.epochs), self.length
         return 0.0 if epochs is None or length is None else min((epoch + min((step + 0.5) / length, 1)) / epochs, 1.0)
 
+    def explain(self) -> Explanation:
+        """About what a stream of these ``counts`` will deliver of each class, epoch by epoch.
+
+        Raises:
+            ValueError: if nobody said what comes.
+        """
+        return expected(self)
+
+    def rate(self, slots: Ints, epoch: int, step: int) -> Floats:
+        """The synthetic samples that each slot earns its class in a batch: ``float64[C]``.
+
+        Args:
+            slots: ``int64[C]``, how many there are of each class.
+            epoch: the pass.
+            step: the number of the batch in it.
+        """
+        return self._rate(slots, fixed(self.ratio(self.progress(epoch, step), epoch), self.schedule)) / ONE
+
     def ratio(self, progress: float, epoch: int = 0) -> Floats:
         """The ratio of every class at one moment of training: as for ``MixPlan``."""
-        census = replace(self._census, scores=scores_before(self.log, epoch, self.classes.count))
+        census = replace(self.census, scores=scores_before(self.log, epoch, self.classes.count))
         return self.schedule(np.full(self.classes.count, progress), self._each, census)
 
     def feedback(self, epoch: int, scores: ArrayLike) -> None:
@@ -160,14 +180,18 @@ class StreamPlan:
 
     def _quota(self, slots: Ints, ratio: Ints) -> Ints:
         """How many synthetic samples of each class these slots earn: ``int64[C]``."""
-        if self.top_up:
-            rest = np.where(slots > 0, ONE - ratio, ONE)
-            if not rest.all():
-                raise ValueError("ratio: expected less than 1 where real rows are topped up, found 1; leave top_up out")
-            ratio = np.rint(ratio / rest * ONE).astype(np.int64)
-        earned = self.due + slots * ratio
+        earned = self.due + slots * self._rate(slots, ratio)
         self.due = earned & (ONE - 1)
         return earned >> BITS
+
+    def _rate(self, slots: Ints, ratio: Ints) -> Ints:
+        """What each of these slots earns towards a synthetic sample: ``int64[C]``, in units of 2**-32."""
+        if not self.top_up:
+            return ratio
+        rest = np.where(slots > 0, ONE - ratio, ONE)
+        if not rest.all():
+            raise ValueError("ratio: expected less than 1 where real rows are topped up, found 1; leave top_up out")
+        return np.rint(ratio / rest * ONE).astype(np.int64)
 
     def _share(self, rows: int) -> Ints:
         """The slots that the balance gives each class in a batch, within 1 of its share, without drift."""
