@@ -50,6 +50,34 @@ def test_nothing(versus: Any) -> None:
     versus(lambda: epoch(one), lambda: epoch(other), rounds=41, group="noise", name="DataLoader", against="DataLoader")
 
 
+class Free(Dataset[Any]):
+    """Costs nothing, so that a step is all there is."""
+
+    targets = LABELS
+
+    def __len__(self) -> int:
+        return len(LABELS)
+
+    def __getitems__(self, rows: list[int]) -> list[int]:
+        return rows
+
+
+@pytest.mark.parametrize("planned", [False, True], ids=["drop-in", "planned"])
+def test_a_step(versus: Any, benchmark: Any, planned: bool) -> None:
+    def make() -> DataLoader[Any]:
+        return DataLoader(Free(), 256, shuffle=True, collate_fn=_nothing)
+
+    peer, wrapped = make(), onthefly.wrap(make(), balance="uniform" if planned else "natural", device="cpu")
+    name = "wrap, balance uniform" if planned else "wrap"
+    versus(lambda: epoch(wrapped), lambda: epoch(peer), rounds=41, group="a step", name=name, against="DataLoader")
+    apart = benchmark.stats.stats.median * (1 - benchmark.extra_info["ratio"]) / len(peer)
+    benchmark.extra_info["note"] = f"{apart * 1e6:.0f} us a step more"
+
+
+def _nothing(rows: Any) -> Any:
+    return rows[:0]
+
+
 @pytest.mark.parametrize("planned", [False, True], ids=["drop-in", "planned"])
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("dataset", DATASETS)

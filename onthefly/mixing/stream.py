@@ -168,6 +168,9 @@ class StreamPlan:
         came = np.bincount(labels, minlength=self.classes.count)
         wanted = came if self.natural or self.top_up else self._share(len(labels))
         synthetic = self._quota(wanted, fixed(self.ratio(self.progress(epoch, step), epoch), self.schedule))
+        if not synthetic.any():
+            self.batches += 1
+            return replace(Slots.empty(len(labels)), label=labels), np.arange(len(labels))
         numbers = np.repeat(self._each, synthetic)
         if self.top_up:
             kept, places = np.arange(len(labels)), len(labels) + np.arange(len(numbers))

@@ -1,5 +1,6 @@
 """Laws 2 to 4 and the arithmetic half of law 5, on the plan itself: any labels, balance, ratio and batch size."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,16 @@ def test_real_rows_of_a_class_are_used_equally_often_across_epochs(plan: MixPlan
     used = np.bincount(index[~synthetic], minlength=len(plan.labels))
     for number in range(plan.classes.count):
         assert np.ptp(used[plan.labels == number]) <= 1
+
+
+def test_beside_its_epoch_a_plan_takes_sixteen_bytes_a_sample() -> None:
+    labels = np.arange(1_000_000) % 1000
+    tracemalloc.start()
+    plan = MixPlan(labels, batch_size=256, balance="uniform", ratio=Fill(cap=0.5))
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert plan.length == 1_000_000
+    assert taken / plan.length < 16.5
 
 
 @settings(max_examples=100, deadline=None)
