@@ -58,6 +58,9 @@ class Free(Dataset[Any]):
     def __len__(self) -> int:
         return len(LABELS)
 
+    def __getitem__(self, row: int) -> Any:
+        return row
+
     def __getitems__(self, rows: list[int]) -> list[int]:
         return rows
 
