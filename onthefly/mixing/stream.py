@@ -77,8 +77,8 @@ class StreamPlan:
         phase = hash64(self.seed, Purpose.PHASE, self._each) >> np.uint64(64 - BITS)
         self.due = phase.astype(np.int64)
         self.made = np.zeros(self.classes.count, np.int64)
+        self.widest = np.zeros(self.classes.count, np.int64)
         self.batches = 0
-        self.widest = 0
 
     def settings(self) -> dict[str, str | int | None]:
         """What two plans must share to be the same, as plain values that can be compared and shown."""
@@ -145,13 +145,13 @@ class StreamPlan:
         self.log = (*self.log, *changes)
 
     def quotas(self) -> dict[str, Ints]:
-        """What the next batch depends on besides its place in training: by name, ``int64[C]`` or ``int64[2]``."""
-        return {"due": self.due, "made": self.made, "batches": np.array([self.batches, self.widest])}
+        """What the next batch depends on besides its place in training: by name, ``int64[C]`` or ``int64[1]``."""
+        return {"due": self.due, "made": self.made, "widest": self.widest, "batches": np.array([self.batches])}
 
     def restore(self, log: Log, quotas: dict[str, Ints]) -> None:
         """Take over what was changed, and had, when a state was saved."""
-        self.log, self.due, self.made = log, quotas["due"].copy(), quotas["made"].copy()
-        self.batches, self.widest = quotas["batches"].tolist()
+        self.log, self.batches = log, int(quotas["batches"][0])
+        self.due, self.made, self.widest = (quotas[name].copy() for name in ("due", "made", "widest"))
 
     def batch(self, labels: Ints, epoch: int, step: int, rank: int = 0) -> tuple[Slots, Ints]:
         """The slots of the next batch.
@@ -198,7 +198,7 @@ class StreamPlan:
 
     def _share(self, rows: int) -> Ints:
         """The slots that the balance gives each class in a batch, within 1 of its share, without drift."""
-        quotas = Quotas(self._weights, batch_size=rows, length=rows, seed=self.seed)
+        quotas = Quotas(self._weights, batch_size=max(rows, 1), length=rows, seed=self.seed)
         return quotas.counts(self.batches).epoch
 
     def _nth_of_class(self, labels: Ints) -> Ints:
@@ -215,16 +215,19 @@ class StreamPlan:
         return np.sort(np.argsort(np.maximum(surplus, -1), kind="stable")[:many])
 
     def _slots(self, real: Ints, numbers: Ints, places: Ints, rank: int) -> Slots:
-        """Real slots of these classes, and synthetic ones of those in these places, in a random order of classes."""
-        size = len(real) + len(numbers)
-        self.widest = self.widest or size
-        reuse = Reuse.apart(self.times, np.full(self.classes.count, self.widest))
+        """Real slots of these classes, and synthetic ones of those in these places, in a random order of classes.
+
+        How far a sample's uses must lie apart shows as batches come: where it turns out to be farther, the class begins
+        with samples of its own again.
+        """
         count = np.bincount(numbers, minlength=self.classes.count)
+        self.widest = np.maximum(self.widest, count)
+        reuse = Reuse.apart(self.times, self.widest)
         nth = self.made[numbers] + np.arange(len(numbers)) - np.repeat(np.cumsum(count) - count, count)
         self.made += count
-        seed = hash64(self.seed, Purpose.SAMPLE, rank, numbers)
+        seed = hash64(self.seed, Purpose.SAMPLE, rank, numbers, reuse.stride[numbers])
         order = np.argsort(hash64(self.seed, Purpose.ORDER, self.batches, np.arange(len(numbers))))
-        slots = Slots.empty(size)
+        slots = Slots.empty(len(real) + len(numbers))
         slots.synthetic[places] = True
         slots.label[~slots.synthetic], slots.label[places] = real, numbers[order]
         slots.key[places] = sample_key(seed, reuse.sample(numbers, nth))[order]
