@@ -39,7 +39,6 @@ class Source:
         self.length = length
         self._shard, self._sharded = shard, sharded
         self._state: Any = None
-        self._open: Any = None
         self.shard  # noqa: B018 - refuses what is missing now rather than later
 
     @property
@@ -67,9 +66,11 @@ class Source:
         """
         if self.length is not None:
             return self.length
-        if not hasattr(self.batches, "__len__"):
-            raise TypeError(f"{type(self.batches).__name__} has no len(); pass length= to wrap, the batches of a pass")
-        return len(self.batches) // self.turns
+        try:
+            return len(self.batches) // self.turns
+        except TypeError as error:
+            name = type(self.batches).__name__
+            raise TypeError(f"{name} has no len(); pass length= to wrap, the batches of a pass") from error
 
     @property
     def known_length(self) -> int | None:
@@ -80,7 +81,9 @@ class Source:
             return None
 
     def state(self) -> Any:
-        """Where it stands, if it can say so itself; else None."""
+        """Where it stands, or will when it is opened, if it can say so itself; else None."""
+        if self._state is not None:
+            return self._state
         return self.batches.state_dict() if self._can_resume else None
 
     def resume(self, state: Any) -> None:
@@ -94,15 +97,15 @@ class Source:
 
     def open(self, epoch: int, step: int) -> "Pass":
         """The batches of a pass from a step on."""
-        for part in _with_parts(self.batches):
+        batches = self.batches if hasattr(self.batches, "__iter__") else self.batches()
+        for part in _with_parts(batches):
             if callable(getattr(part, "set_epoch", None)):
                 part.set_epoch(epoch)
         resumed = step > 0 and self._state is not None
         if resumed:
             self.batches.load_state_dict(self._state)
         self._state = None
-        again = self.batches if hasattr(self.batches, "__iter__") else self.batches()
-        return Pass(iter(again), self, epoch, step, skip=0 if resumed else step)
+        return Pass(iter(batches), self, epoch, step, behind=step if resumed else 0)
 
     @property
     def turns(self) -> int:
@@ -121,18 +124,17 @@ class Pass(Iterator[Any]):
         step: batches handed out, or lost to an error, since the pass began.
     """
 
-    def __init__(self, batches: Iterator[Any], source: Source, epoch: int, step: int, *, skip: int) -> None:
+    def __init__(self, batches: Iterator[Any], source: Source, epoch: int, step: int, *, behind: int) -> None:
         self._batches, self._source, self._epoch, self.step = batches, source, epoch, step
-        self._skip, self._turns, self._shard = skip * source.turns, source.turns, source.shard
+        self._turns, self._shard = source.turns, source.shard
+        self._asked = behind * self._turns
 
     def __next__(self) -> Any:
         if self.step == self._source.length:
             raise StopIteration
         try:
-            while self._skip:
-                self._skip -= 1
-                next(self._batches)
-            turn = [next(self._batches) for _ in range(self._turns)]
+            self._catch_up()
+            turn = [self._ask() for _ in range(self._turns)]
         except StopIteration:
             self._check_end()
             raise
@@ -141,6 +143,20 @@ class Pass(Iterator[Any]):
             raise
         self.step += 1
         return turn[self._shard.rank if self._turns > 1 else 0]
+
+    def _catch_up(self) -> None:
+        """Leave out what lies before this step: earlier batches, and the rest of a turn that was lost to an error."""
+        while self._asked < self.step * self._turns:
+            try:
+                self._ask()
+            except StopIteration:
+                raise
+            except Exception:  # noqa: BLE001 - it has cost its own batch, which lies behind
+                continue
+
+    def _ask(self) -> Any:
+        self._asked += 1
+        return next(self._batches)
 
     def _check_end(self) -> None:
         """Several processes must have equally many batches."""
