@@ -112,10 +112,12 @@ class MixLoader(DataLoader[T]):
         """
         position = self.position
         position.go_to(epoch)
-        samplers: tuple[Any, ...] = (self.sampler, self.batch_sampler)
-        for sampler in samplers:
-            if hasattr(sampler, "set_epoch") and sampler is not position:
-                sampler.set_epoch(epoch)
+        others: tuple[Any, ...] = (self.sampler, self.batch_sampler)
+        if self.plan is None:
+            others += (self.dataset,)
+        for other in others:
+            if hasattr(other, "set_epoch") and other is not position:
+                other.set_epoch(epoch)
 
     def stats(self) -> Stats:
         """What has been delivered since the loader was made, counted where it is handed out."""
@@ -271,8 +273,10 @@ class MixIterator(Iterator[Any]):
         try:
             batch = next(self._base)
         except StopIteration:
-            self._position.end(self._epoch, self._step)
-            raise
+            if not self._position.end(self._epoch, self._step):
+                raise
+            self._begin()
+            return next(self)
         except Exception:
             self._hand_out(self._step)
             raise

@@ -47,8 +47,9 @@ def load_stream(stream: MixStream, plan: StreamPlan, state: State, *, longer: bo
     _check_form(state, {"quotas", "source", "over"})
     log = _checked_log(plan, state, longer=longer)
     plan.restore(log, {name: kept.numpy() for name, kept in state["quotas"].items()})
-    stream.source.resume(None if state["over"] else state["source"])
-    stream.position.resume(*((state["epoch"] + 1, 0) if state["over"] else (state["epoch"], state["step"])))
+    over = state["over"] or state["step"] == stream.source.length
+    stream.source.resume(None if over else state["source"])
+    stream.position.resume(*((state["epoch"] + 1, 0) if over else (state["epoch"], state["step"])))
 
 
 def _logged(plan: MixPlan | StreamPlan) -> State:

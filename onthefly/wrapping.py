@@ -297,7 +297,8 @@ def _check_first(wished: _Wished, made: FrozenGenerator | None, batch: Any, labe
 
 
 def _of_stream(stream: MixStream, mix: Mix) -> MixLoader[Any]:
-    return MixLoader(stream, batch_size=None, collate_fn=_as_it_is, mix=mix)
+    own = torch.Generator()  # what the loader draws from it means nothing, but would shift what the source draws
+    return MixLoader(stream, batch_size=None, collate_fn=_as_it_is, generator=own, mix=mix)
 
 
 def _as_it_is(batch: Any) -> Any:

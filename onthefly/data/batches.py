@@ -73,12 +73,14 @@ def select(batch: Any, chosen: Tensor, hint: str = "") -> Any:
     Raises:
         ValueError: if a part of the batch doesn't have N rows.
     """
-    if not all(_is_rows(part) and len(part) == len(chosen) for part in parts(batch)):
-        raise ValueError(
-            f"batch: expected one whose every part has {len(chosen)} rows, to take some of them, found "
-            f"{outline(batch)}{hint}"
-        )
+    check_rows(batch, len(chosen), hint)
     return rows_of(batch, chosen.nonzero()[:, 0])
+
+
+def check_rows(batch: Any, size: int, hint: str = "") -> None:
+    """Refuse a batch with a part that doesn't have so many rows; ``hint`` is what to do."""
+    if not all(_is_rows(part) and len(part) == size for part in parts(batch)):
+        raise ValueError(f"batch: expected one whose every part has {size} rows, found {outline(batch)}{hint}")
 
 
 def rows_of(batch: Any, rows: ArrayLike) -> Any:

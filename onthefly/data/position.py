@@ -70,9 +70,14 @@ class Position:
         if not self._under_way:
             self._asked = self.next_pass()
 
-    def end(self, epoch: int, step: int) -> None:
-        """The pass that came to this place has nothing more."""
-        self.over = self.over or (self._under_way and (self.epoch, self.step) == (epoch, step))
+    def end(self, epoch: int, step: int) -> bool:
+        """The pass that came to this place has nothing more; returns whether it was to go on there and had nothing at
+        all, so that the epoch was over before, and the next one is what it should deliver."""
+        here = (self.epoch, self.step) == (epoch, step)
+        nothing = here and step > 0 and not self._under_way
+        self.over = self.over or (here and self._under_way)
+        self._asked = (epoch + 1, 0) if nothing else self._asked
+        return nothing
 
     def aim(self, epoch: int, step: int) -> None:
         """Stand at the beginning of a pass."""

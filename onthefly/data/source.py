@@ -25,12 +25,12 @@ class Source:
     def __init__(
         self, batches: Batches, *, length: int | None = None, shard: Shard | None = None, sharded: bool | None = None
     ) -> None:
-        if hasattr(batches, "__next__"):
+        if isinstance(batches, Iterator):
             raise TypeError(
                 f"wrap: expected batches that every epoch can go through again, found a {type(batches).__name__}, "
                 "which is used up after one; pass a function that makes it: wrap(lambda: my_batches(), ...)"
             )
-        if not (callable(batches) or hasattr(batches, "__iter__")):
+        if not isinstance(batches, Iterable | Callable):
             raise TypeError(
                 f"wrap: expected a DataLoader, an iterable of batches, or a function that makes one, found a "
                 f"{type(batches).__name__}; write wrap(DataLoader(dataset, ...), ...)"
@@ -97,7 +97,7 @@ class Source:
 
     def open(self, epoch: int, step: int) -> "Pass":
         """The batches of a pass from a step on."""
-        batches = self.batches if hasattr(self.batches, "__iter__") else self.batches()
+        batches = self.batches if isinstance(self.batches, Iterable) else self.batches()
         for part in _with_parts(batches):
             if callable(getattr(part, "set_epoch", None)):
                 part.set_epoch(epoch)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from onthefly.data.batches import rows_of, select
+from onthefly.data.batches import check_rows, rows_of, select
 from onthefly.data.dataset import HostBatch
 from onthefly.data.labels import COLUMNS
 from onthefly.data.position import Position
@@ -21,7 +21,7 @@ from onthefly.mixing.stream import StreamPlan
 
 Ints = NDArray[np.int64]
 
-_HINT = "; top it up instead, top_up=True, or let the stream yield batches of rows"
+_HINT = ", as it has labels; let the stream yield batches of rows, and labels= the class of every row"
 
 
 class MixStream(IterableDataset[Any]):
@@ -57,6 +57,7 @@ class MixStream(IterableDataset[Any]):
         if self.plan is None:
             return batch
         labels = self._labels_of(batch, self.plan.classes)
+        check_rows(batch, len(labels), _HINT)
         if self._check is not None:
             self._check(batch, labels)
             self._check = None
@@ -68,7 +69,7 @@ class MixStream(IterableDataset[Any]):
         draw = int(sample_key(plan.seed, Purpose.AUGMENT, epoch, step, rank))
         chosen = np.zeros(len(labels), np.bool_)
         chosen[kept] = True
-        real = batch if chosen.all() else select(batch, torch.from_numpy(chosen), _HINT)
+        real = batch if chosen.all() else select(batch, torch.from_numpy(chosen))
         return HostBatch(slots, draw, step, real, _sources(plan, batch, labels, slots), True)
 
     def _labels_of(self, batch: Any, names: Classes) -> Ints:

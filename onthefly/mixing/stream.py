@@ -70,6 +70,7 @@ class StreamPlan:
         self.natural = self.balance == NAMED["natural"]
         self.times = as_reuse(reuse, self.classes)
         self.log: Log = ()
+        self._check_sources()
         self._each = np.arange(self.classes.count)
         self._weights = self._known_weights()
         self.census = self._known_census()
@@ -246,6 +247,13 @@ class StreamPlan:
     def _known_census(self) -> Census:
         slots = self.shares * (0 if self.counts is None else self.counts.sum())
         return Census(self.classes, self.counts, slots)
+
+    def _check_sources(self) -> None:
+        if self.sources and self.times.max() > 1:
+            raise ValueError(
+                "reuse: expected 1 where the samples of a stream are made from real ones, found "
+                f"{self.times.max()}: when a sample is used again, what it was made from is gone; leave reused() out"
+            )
 
     def _check_schedule(self) -> None:
         fixed(self.ratio(0.0), self.schedule)

@@ -52,6 +52,13 @@ class Placed:
         self.place, self.loaded = state["place"], True
 
 
+class Three(Faulty):
+    """The class itself is a function that makes batches."""
+
+    def __init__(self) -> None:
+        super().__init__(3)
+
+
 def all_of(batches: Iterator[Any]) -> list[Any]:
     found: list[Any] = []
     while True:
@@ -63,7 +70,7 @@ def all_of(batches: Iterator[Any]) -> list[Any]:
             found.append(None)
 
 
-@pytest.mark.parametrize("batches", [[0, 1, 2], lambda: iter([0, 1, 2]), range(3), DataLoader([0, 1, 2], None)])
+@pytest.mark.parametrize("batches", [[0, 1, 2], lambda: iter([0, 1, 2]), range(3), DataLoader([0, 1, 2], None), Three])
 def test_every_pass_begins_anew_and_at_any_batch(batches: Any) -> None:
     source = Source(batches)
     for _ in range(2):
