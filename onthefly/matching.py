@@ -93,7 +93,8 @@ def match_samples(
     source = real if norm is None or not generator.wants_source else on_image(real, norm.undo, ndim=3)
     numbers, made = _make_some(generator, source, default, device)
     size = max(map(bytes_of, made))
-    lines = _differences(real, made[0]) if default else _unlike(real, like(made[0], real))
+    unlike = (_differences(real, one) if default else _unlike(real, like(one, real)) for one in made)
+    lines = next(filter(None, unlike), [])
     if lines:
         raise ValueError(
             "generator: its samples are not what dataset[i] yields; train one for this data, or change them with "
@@ -115,8 +116,9 @@ def _make_some(
     numbers = np.unique(makes[np.linspace(0, len(makes) - 1, _CLASSES).astype(int)]).tolist()
     labels, sources = torch.tensor(numbers, device=device), [source] * len(numbers)
     given = (default_collate(sources) if default else sources) if generator.wants_source else None
+    asked = labels, torch.arange(len(numbers), device=device), to_device(given, device)
     with hermetic(0, device):
-        items = generator.items(labels, torch.arange(len(numbers), device=device), to_device(given, device))
+        items = unbatch(generator.batch(*asked), len(numbers)) if default else generator.items(*asked)
     return numbers, to_device(items, torch.device("cpu"))
 
 

@@ -72,7 +72,13 @@ class CombinedGenerator(FrozenGenerator):
 
     def batch(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         made, back = self._asked(labels, keys, sources, lambda one: one.batch)
-        return rows_of(change(_joined, *made), back)
+        try:
+            return rows_of(change(_joined, *made), back)
+        except ValueError as error:
+            raise ValueError(
+                f"generator: the samples of several generators differ, {error}; make them alike with "
+                "generator.map(lambda sample, label: ...)"
+            ) from error
 
     def items(self, labels: Tensor, keys: Tensor, sources: Any = None) -> list[Any]:
         made, back = self._asked(labels, keys, sources, lambda one: one.items, of=_chosen)
