@@ -130,6 +130,13 @@ class DeviceCollate:
         with torch.no_grad(), hermetic(int(sample_key(seed, Purpose.AUGMENT, epoch, step)), self.device):
             return self._change(to_device(batch, self.device), None)
 
+    @property
+    def sources(self) -> dict[str, Any]:
+        """How a generator is given the real samples that it makes others of, as plain values."""
+        collated = self.collate_fn is default_collate
+        normalized = self.normalized if collated else self._of_samples
+        return {"collated": collated, "normalized": normalized and [list(normalized.mean), list(normalized.std)]}
+
     def _filled(self, host: HostBatch, is_synthetic: Tensor) -> tuple[Any, Bools]:
         if not host.slots.synthetic.any():
             return to_device(host.real, self.device), _NONE

@@ -179,10 +179,10 @@ class MixLoader(DataLoader[T]):
         """What is delivered and from what: versions, settings, the dataset's fingerprint, the generators' hashes, and
         what was changed; as values that JSON can hold. ``onthefly.replay`` makes any planned sample again from it."""
         mixed = self._mixed("manifest")
-        made = None if self.mix is None else self.mix.identities
-        if isinstance(mixed, MixPlan):
-            return manifest_of(mixed, self.dataset.dataset, made)  # type: ignore[attr-defined]
-        return stream_manifest_of(mixed, made)
+        made, sources = (None, None) if self.mix is None else (self.mix.identities, self.mix.collate.sources)
+        if isinstance(mixed, StreamPlan):
+            return stream_manifest_of(mixed, made)
+        return manifest_of(mixed, self.dataset.dataset, made, sources)  # type: ignore[attr-defined]
 
     def state_dict(self) -> State:
         """Where training has come to, after the last batch handed out: plain numbers, strings and tensors.

@@ -2,19 +2,24 @@
 
 import platform
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import default_collate
 
+from onthefly.data.batches import unbatch
+from onthefly.data.images import on_image
 from onthefly.data.labels import labels_of
+from onthefly.data.normalize import Normalization
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.checkpoint import load
 from onthefly.generators.identity import identity
 from onthefly.matching import match_classes
 from onthefly.mixing.changes import from_plain as changes_from_plain
 from onthefly.mixing.plain import from_plain, to_plain
-from onthefly.mixing.plan import MixPlan, Slots
+from onthefly.mixing.plan import MixPlan, fingerprint_of
 from onthefly.mixing.stream import StreamPlan
 from onthefly.version import __version__
 
@@ -22,10 +27,12 @@ Manifest = dict[str, Any]
 Generators = FrozenGenerator | Mapping[Any, FrozenGenerator] | None
 
 
-def manifest_of(plan: MixPlan, dataset: Any, generator: Any) -> Manifest:
-    """What a planned mix delivers, as values that JSON can hold; the generator as ``identities`` tells it."""
+def manifest_of(plan: MixPlan, dataset: Any, generator: Any, sources: Any) -> Manifest:
+    """What a planned mix delivers, as values that JSON can hold; the generator as ``identities`` tells it, the sources
+    as ``DeviceCollate.sources``."""
     classes = plan.classes
     return _common(plan, generator) | {
+        "sources": sources if plan.sources else None,
         "dataset": {"is": type(dataset).__name__, "samples": len(plan.labels), "labels": plan.fingerprint},
         "plan": {
             "classes": classes.count if classes.names is None else list(classes.names),
@@ -57,10 +64,14 @@ def _common(plan: MixPlan | StreamPlan, generator: Any) -> Manifest:
 
 
 def identities(generators: Generators) -> Any:
-    """Which generators they are: one, several by class, or None."""
+    """Which generators they are: one, a list of several with their classes, or None."""
     if isinstance(generators, Mapping):
-        return {str(key): identity(one) for key, one in generators.items()}
+        return [{"class": _plain_key(key)} | identity(one) for key, one in generators.items()]
     return None if generators is None else identity(generators)
+
+
+def _plain_key(key: Any) -> str | int:
+    return int(key) if isinstance(key, Integral) else str(key)
 
 
 def replay(
@@ -108,13 +119,20 @@ def replay(
     source = dataset[int(one.index[0])] if dataset is not None and one.index[0] >= 0 else None
     if not one.synthetic[0]:
         return _needed(source, f"slot {slot} of epoch {epoch} holds a real sample")
-    if plan.sources:
-        source = [_needed(source, "the generator makes samples from real ones")]
-    return _made(match_classes(given, plan.classes), one, source)
+    made, asked = match_classes(given, plan.classes), (torch.from_numpy(one.label), torch.from_numpy(one.key))
+    if not plan.sources:
+        return made.items(*asked)[0]
+    how = manifest["sources"]
+    source = _as_given(_needed(source, "the generator makes samples from real ones"), how)
+    return unbatch(made.batch(*asked, source), 1)[0] if how["collated"] else made.items(*asked, source)[0]
 
 
-def _made(generator: FrozenGenerator, slot: Slots, source: Any) -> Any:
-    return generator.items(torch.from_numpy(slot.label), torch.from_numpy(slot.key), source)[0]
+def _as_given(sample: Any, sources: Mapping[str, Any]) -> Any:
+    """A real sample as the generator was given it."""
+    given, normalized = default_collate([sample]) if sources["collated"] else sample, sources["normalized"]
+    if normalized is not None:
+        given = on_image(given, Normalization(*map(tuple, normalized)).undo, ndim=4 if sources["collated"] else 3)
+    return given if sources["collated"] else [given]
 
 
 def _needed(source: Any, why: str) -> Any:
@@ -127,14 +145,15 @@ def _plan_of(manifest: Manifest, dataset: Any, labels: Any) -> MixPlan:
     """The plan; from the counts alone where no row of the dataset is asked for, since they decide all but the rows."""
     settings, real = dict(manifest["plan"]), manifest["plan"]["real"]
     values = np.repeat(np.arange(len(real)), real) if dataset is None else labels_of(dataset, labels).values
+    found, saved = fingerprint_of(values), manifest["dataset"]["labels"]
+    if dataset is not None and found != saved:
+        raise ValueError(
+            f"replay: expected a dataset whose labels have the fingerprint {saved}, found {found}; pass the dataset of "
+            "that mix, and its labels= if it had any"
+        )
     del settings["real"]
     settings |= {name: from_plain(settings[name]) for name in ("balance", "ratio")}
     plan = MixPlan(values, **settings)
-    if dataset is not None and plan.fingerprint != manifest["dataset"]["labels"]:
-        raise ValueError(
-            f"replay: expected a dataset whose labels have the fingerprint {manifest['dataset']['labels']}, found "
-            f"{plan.fingerprint}; pass the dataset of that mix, and its labels= if it had any"
-        )
     plan.log = changes_from_plain(manifest["log"])
     return plan
 
@@ -156,17 +175,16 @@ def _checked_generators(manifest: Manifest, generator: Any) -> Any:
 
 
 def _loaded(saved: Any) -> Any:
-    if saved is not None and "sha256" not in saved:
-        return {key: _loaded(one) for key, one in saved.items()}
-    if saved is None or saved["path"] is None:
+    if isinstance(saved, list):
+        return {one["class"]: _loaded(one) for one in saved}
+    if saved is not None and saved["path"] is None:
         raise ValueError(
-            f"replay: expected a generator that is a checkpoint by itself, found {saved and saved['is']}; pass "
-            "generator="
+            f"replay: expected a generator that is a checkpoint by itself, found {saved['is']}; pass generator="
         )
-    return load(saved["path"])
+    return None if saved is None else load(saved["path"])
 
 
 def _hashes(saved: Any) -> Any:
-    if saved is None:
-        return None
-    return saved["sha256"] if "sha256" in saved else {key: one["sha256"] for key, one in saved.items()}
+    if isinstance(saved, list):
+        return {one["class"]: one["sha256"] for one in saved}
+    return None if saved is None else saved["sha256"]

@@ -227,7 +227,7 @@ class MixPlan:
 
     @cached_property
     def fingerprint(self) -> str:
-        return hashlib.sha256(self.labels.tobytes()).hexdigest()[:16]
+        return fingerprint_of(self.labels)
 
     def epoch(self, epoch: int) -> Slots:
         """All slots of an epoch: the same ones whenever it is asked for.
@@ -459,6 +459,11 @@ class MixPlan:
             f"labels: no real sample of {self.classes.listed(missing)}, so the generator must make all of it; pass "
             f"ratio={{{name!r}: 1.0, ...}}, ratio=Fill(cap=1.0), or balance={{...}} without it"
         )
+
+
+def fingerprint_of(labels: Ints) -> str:
+    """A few letters that tell labels from others."""
+    return hashlib.sha256(labels.tobytes()).hexdigest()[:16]
 
 
 def _stable_argsort(label: Ints, classes: int) -> Ints:
