@@ -8,8 +8,10 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, SequentialSampler
+from torch.utils.data.distributed import DistributedSampler
 
 from onthefly.data.batches import size_of
+from onthefly.data.processes import this_shard
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.checkpoint import load
 from onthefly.mixing.balance import NAMED
@@ -136,6 +138,30 @@ def as_plannable(loader: DataLoader[Any]) -> BatchSampler:
             stacklevel=3,
         )
     return batches
+
+
+def check_divided(loader: DataLoader[Any]) -> None:
+    """Refuse a loader without a plan that nothing divides among the processes, where something trusts that it is."""
+    samplers = (loader.sampler, getattr(loader.batch_sampler, "sampler", None))
+    processes = this_shard().world
+    if processes > 1 and not any(isinstance(sampler, DistributedSampler) for sampler in samplers):
+        raise RuntimeError(
+            f"MixLoader: expected a loader that is divided among {processes} processes, found the sampler "
+            f"{type(loader.sampler).__name__}, with which each gets all of it; let the mix divide it: wrap(loader, "
+            "augment=..., labels=0, balance='uniform'), or wrap what Accelerate has divided: "
+            "wrap(accelerator.prepare(loader), augment=..., sharded=True, length=...)"
+        )
+
+
+def warn_of_repeating(step: int) -> None:
+    """Warn if an epoch that was under way begins again, where its order is not ours to restore."""
+    if step:
+        warnings.warn(
+            f"MixLoader.load_state_dict: {step} batches of this epoch were delivered, and the next pass begins it "
+            "again: without a plan the order is that of the loader's own sampler; to go on exactly, let the mix plan "
+            "it, with labels=0 and balance='uniform' if classes don't matter",
+            stacklevel=3,
+        )
 
 
 def check_some_synthetic(plan: MixPlan | StreamPlan) -> None:

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch.utils.data import BatchSampler, DataLoader
 
+from onthefly.announce import Announcement
+from onthefly.checks import check_divided, warn_of_repeating
 from onthefly.collate import DeviceCollate
 from onthefly.data.batches import size_of
-from onthefly.data.dataset import HostBatch
+from onthefly.data.dataset import HostBatch, WholeBatch, WholeCollate
 from onthefly.data.labels import check_same_labels
 from onthefly.data.meter import Meter, Stats
 from onthefly.data.position import Position
@@ -24,7 +26,7 @@ from onthefly.mixing.explain import Explanation, explained, with_costs
 from onthefly.mixing.plan import MixPlan
 from onthefly.mixing.schedule import Schedule
 from onthefly.mixing.stream import StreamPlan
-from onthefly.state import State, load_planned, load_stream, save_planned, save_stream
+from onthefly.state import State, load_place, load_planned, load_stream, save_place, save_planned, save_stream
 
 T = TypeVar("T", covariant=True)
 
@@ -78,6 +80,7 @@ class MixLoader(DataLoader[T]):
         mixed = self.plan or self.stream_plan
         self.meter = Meter(None if mixed is None else mixed.classes)
         self._plain_position = Position()
+        self._is_trusted = False
 
     @property
     def plan(self) -> MixPlan | None:
@@ -101,8 +104,29 @@ class MixLoader(DataLoader[T]):
             return self.sampler
         return self.dataset.position if isinstance(self.dataset, MixStream) else self._plain_position
 
+    @property
+    def use_stateful_dataloader(self) -> bool:
+        """Accelerate saves and restores the state of a loader that has this, with its own."""
+        return self.plan is not None or self.stream_plan is not None
+
+    @property
+    def _is_accelerate_prepared(self) -> bool:
+        """Accelerate leaves a loader that has this as it is. Of any other it makes a plain one with the same dataset,
+        sampler and collate, and without the device half."""
+        has_device_half = isinstance(self.dataset, MixStream) or isinstance(self.collate_fn, WholeCollate)
+        return self.plan is not None or has_device_half
+
+    @_is_accelerate_prepared.setter
+    def _is_accelerate_prepared(self, prepared: bool) -> None:
+        """Accelerate says so of each loader that it was given, and from then on trusts it to be divided."""
+        self._is_trusted = prepared
+
     def __iter__(self) -> Any:
-        return super().__iter__() if self.mix is None else MixIterator(self, self.mix, super().__iter__)
+        if self.mix is None:
+            return super().__iter__()
+        if self._is_trusted and isinstance(self.collate_fn, WholeCollate):
+            check_divided(self)
+        return MixIterator(self, self.mix, super().__iter__)
 
     def set_epoch(self, epoch: int) -> None:
         """Deliver this epoch next; without it each pass delivers the next one.
@@ -185,12 +209,10 @@ class MixLoader(DataLoader[T]):
         return manifest_of(mixed, self.dataset.dataset, made, sources)  # type: ignore[attr-defined]
 
     def state_dict(self) -> State:
-        """Where training has come to, after the last batch handed out: plain numbers, strings and tensors.
-
-        Raises:
-            RuntimeError: where there is no plan, so that the order is the plain loader's own.
-        """
-        mixed = self._mixed("state_dict")
+        """Where training has come to, after the last batch handed out: plain numbers, strings and tensors."""
+        mixed = self.plan or self.stream_plan
+        if mixed is None:
+            return save_place(self.position)
         if isinstance(mixed, StreamPlan):
             state = save_stream(cast(MixStream, self.dataset), mixed)
         else:
@@ -199,6 +221,9 @@ class MixLoader(DataLoader[T]):
 
     def load_state_dict(self, state: State, *, longer: bool = False) -> None:
         """Go on where ``state_dict`` was taken: the next pass delivers the rest of that epoch.
+
+        A loader that delivers batches as they come can't go on in the midst of an epoch, since its order is its own
+        sampler's: the next pass delivers all of it, and a warning says so.
 
         Args:
             state: of the same mix; the number of workers may be another, and that of processes if all their batches
@@ -209,11 +234,20 @@ class MixLoader(DataLoader[T]):
         Raises:
             ValueError: if the state is another mix's, naming what differs and both values.
         """
-        mixed = self._mixed("load_state_dict")
-        if isinstance(mixed, StreamPlan):
+        mixed = self.plan or self.stream_plan
+        if mixed is None:
+            warn_of_repeating(load_place(self.position, state, is_end=self.is_end))
+        elif isinstance(mixed, StreamPlan):
             load_stream(cast(MixStream, self.dataset), mixed, state, longer=longer)
         else:
             load_planned(cast(PlanSampler, self.sampler), state, longer=longer)
+
+    def is_end(self, step: int) -> bool:
+        """Whether so many batches are an epoch; False where nobody knows."""
+        try:
+            return step >= len(self)
+        except (TypeError, NotImplementedError):  # a sampler of the user's, without a length
+            return False
 
     def planned(self, what: str) -> MixPlan:
         """The plan, for something that needs one."""
@@ -247,7 +281,7 @@ class MixIterator(Iterator[Any]):
 
     def __init__(self, loader: MixLoader[Any], mix: Mix, plain: Callable[[], Any]) -> None:
         self._loader, self._mix, self._position, self._plain = loader, mix, loader.position, plain
-        self._begun = False
+        self._announcement, self._begun = Announcement(), False
         self._open()
 
     def _open(self) -> None:
@@ -273,6 +307,7 @@ class MixIterator(Iterator[Any]):
         try:
             batch = next(self._base)
         except StopIteration:
+            self._announcement.over()
             if not self._position.end(self._epoch, self._step):
                 raise
             self._begin()
@@ -287,12 +322,14 @@ class MixIterator(Iterator[Any]):
         """Count a batch; a planned one says itself which it is, since an error may cost a batch, several, or none."""
         self._step = step + 1
         self._position.handed_out(self._epoch, self._step)
+        self._announcement.handed_out(lambda: self._loader.is_end(self._step))
 
     def _deliver(self, batch: Any) -> Any:
         if isinstance(batch, HostBatch):
             done, fresh = self._mix.collate.deliver(batch)
             self._loader.meter.count(batch.slots, fresh)
             return done
+        batch = batch.real if isinstance(batch, WholeBatch) else batch
         done = self._mix.collate.finish(batch, self._mix.seed, self._epoch, self._step)
         self._loader.meter.count_unplanned(self._size(batch))
         return done

@@ -1,10 +1,11 @@
 """States: where training has come to, as plain values; and whether one fits."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
+from onthefly.data.position import Position
 from onthefly.data.processes import disagreements
 from onthefly.data.sampler import PlanSampler
 from onthefly.data.stream import MixStream
@@ -32,6 +33,25 @@ def load_planned(sampler: PlanSampler, state: State, *, longer: bool) -> None:
     plan.restore(log, state["epoch"], Totals(**{name: kept.numpy() for name, kept in state["totals"].items()}))
     over = state["step"] >= sampler.steps
     sampler.resume(*((state["epoch"] + 1, 0) if over else (state["epoch"], state["step"])))
+
+
+def save_place(position: Position) -> State:
+    """The state of batches that are delivered as they come."""
+    epoch, step = position.reached()
+    return {"epoch": epoch, "step": step, "log": [], "settings": {}}
+
+
+def load_place(position: Position, state: State, *, is_end: Callable[[int], bool]) -> int:
+    """Go back to the beginning of the epoch that a state was taken in, or to the next one if that was its end.
+
+    Returns:
+        How many batches of the epoch had been handed out, and will be again.
+    """
+    _check_form(state, set())
+    _check_same({}, state["settings"])
+    over = is_end(state["step"])
+    position.resume(state["epoch"] + over, 0)
+    return 0 if over else int(state["step"])
 
 
 def save_stream(stream: MixStream, plan: StreamPlan) -> State:
@@ -81,15 +101,19 @@ def _checked_log(plan: MixPlan | StreamPlan, state: State, *, longer: bool) -> L
         saved["epochs"] = plan.epochs
         first = () if any(change.epochs for change in log) else (Change(0, epochs=before),)
         log = (*log, *first, Change(state["epoch"] + (state["step"] > 0), epochs=plan.epochs))
+    _check_same(settings, saved, _longer_hint(before, plan.epochs))
+    return log
+
+
+def _check_same(settings: Mapping[str, Any], saved: Mapping[str, Any], hint: str = "") -> None:
     lines = disagreements(settings, saved)
     if lines:
         raise ValueError(
             "state: it belongs to another mix; wrap the loader as when the state was saved"
-            + (_longer_hint(before, plan.epochs) if len(lines) == 1 else "")
+            + (hint if len(lines) == 1 else "")
             + ":\n  "
             + "\n  ".join(lines)
         )
-    return log
 
 
 def _longer_hint(before: Any, epochs: int | None) -> str:

@@ -27,7 +27,7 @@ from onthefly.checks import (
 )
 from onthefly.collate import DeviceCollate
 from onthefly.data.batches import default_device, to_device
-from onthefly.data.dataset import HostCollate, SyntheticMixDataset
+from onthefly.data.dataset import HostCollate, SyntheticMixDataset, WholeCollate
 from onthefly.data.examples import Examples, read_examples, some_rows, typical
 from onthefly.data.labels import labels_of
 from onthefly.data.normalize import Normalization, find_normalization
@@ -249,7 +249,8 @@ def _as_it_comes(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:
     if is_kornia(wished.augment) and not isinstance(dataset, IterableDataset) and loader.batch_size is not None:
         wished.check(read_examples(dataset, wished.device), loader.collate_fn, None, np.zeros(0, np.int64))
     mix = wished.mix(DeviceCollate(None, wished.augment, wished.device, normalized=wished.normalized))
-    return _rebuilt(loader, mix, _batching(loader))
+    collate_fn = loader.collate_fn if wished.augment is None else WholeCollate(loader.collate_fn)
+    return _rebuilt(loader, mix, _batching(loader), collate_fn=collate_fn)
 
 
 def _streamed(

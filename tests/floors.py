@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"extras", "version"},
+    {"announce", "extras", "version"},
     {"mixing"},
     {"data", "schedule", "balance"},
     {"generators", "augment"},

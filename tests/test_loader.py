@@ -786,3 +786,46 @@ def test_a_timeout_that_is_caught_costs_no_batch(tmp_path: Path) -> None:
     again.load_state_dict(loader.state_dict())
     came += [batch[0] for batch in again]
     assert all(torch.equal(one, two) for one, two in zip(came, expected, strict=True))
+
+
+def test_the_state_of_a_loader_without_a_plan_is_its_epoch(plain: Any) -> None:
+    first = wrap(plain, augment=lambda batch: batch)
+    next(iter(first))
+    second = wrap(plain, augment=lambda batch: batch)
+    with pytest.warns(UserWarning, match="1 batches of this epoch were delivered, and the next pass begins it again"):
+        second.load_state_dict(first.state_dict())
+    assert len(list(second)) == len(plain)
+    second.load_state_dict(second.state_dict())
+    assert (second.state_dict()["epoch"], second.state_dict()["step"]) == (1, 0)
+
+
+def test_the_states_of_a_loader_with_a_plan_and_of_one_without_are_told_apart(plain: Any, refused: Any) -> None:
+    planned, unplanned = wrap(plain, counting()), wrap(plain)
+    refused(lambda: planned.load_state_dict(unplanned.state_dict()), "state: expected totals too")
+    refused(lambda: unplanned.load_state_dict(planned.state_dict()), "state: it belongs to another mix", "None")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_augmentation_that_a_rebuilt_loader_lacks_is_missed(images: TensorDataset, workers: int, refused: Any) -> None:
+    loader = wrap(DataLoader(images, 8), augment=lambda batch: [batch[0] + 1, batch[1]])
+    rebuilt = DataLoader(loader.dataset, 8, num_workers=workers, collate_fn=loader.collate_fn)
+    batch = next(iter(rebuilt))
+    for use in (list, len, lambda batch: batch[0], lambda batch: "labels" in batch, lambda batch: dict(**batch)):
+        refused(lambda use=use: use(batch), "WholeBatch", "not augmented", "balance='uniform'", error=TypeError)
+    assert torch.equal(next(iter(loader))[0], batch.real[0] + 1)
+
+
+def test_a_batch_of_real_samples_on_its_way_is_pinned(images: TensorDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 1)
+    loader = wrap(DataLoader(images, 8), augment=lambda batch: batch)
+    batch = loader.collate_fn([images[0], images[1]])
+    assert torch.equal(batch.pin_memory().real[1], torch.stack([images[0][1], images[1][1]]) + 1)
+
+
+def test_accelerate_is_to_leave_alone_what_has_a_device_half(plain: Any) -> None:
+    kept, left = (wrap(plain, counting()), wrap(plain, augment=lambda batch: batch)), wrap(plain)
+    assert all(loader._is_accelerate_prepared for loader in kept)
+    assert not left._is_accelerate_prepared
+    assert [loader.use_stateful_dataloader for loader in (*kept, left)] == [True, False, False]
+    stream = wrap(lambda: iter(plain), augment=lambda batch: batch)
+    assert stream._is_accelerate_prepared

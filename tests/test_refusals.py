@@ -224,12 +224,6 @@ def test_a_mix_without_a_synthetic_slot_says_so() -> None:
         wrap(data=Data(targets=[0, 1] * 10))
 
 
-def test_the_order_of_a_loader_without_a_plan_is_not_ours_to_restore(refused: Any) -> None:
-    loader = onthefly.wrap(DataLoader(DATA, 4, shuffle=True), device="cpu")
-    refused(loader.state_dict, "state_dict", "expected a mix", "tag=True", error=RuntimeError)
-    refused(lambda: loader.load_state_dict({}), "load_state_dict", error=RuntimeError)
-
-
 def test_a_state_with_parts_missing(refused: Any) -> None:
     refused(
         lambda: wrap().load_state_dict({"epoch": 0}), "state: expected log, settings, step, totals too", "state_dict()"

@@ -12,7 +12,13 @@ from onthefly.mixing.plan import MixPlan, Slots
 
 _UNFILLED = (
     "HostBatch: expected a batch, found one whose synthetic slots are not filled yet: the loader was rebuilt without "
-    "its device half; iterate the loader that wrap() returned, or write: batch = DeviceCollate(generator)(host_batch)"
+    "its device half; iterate the loader that wrap() returned (after a restart, load_state_dict() skips what was "
+    "delivered), or write: batch = DeviceCollate(generator)(host_batch)"
+)
+_UNCHANGED = (
+    "WholeBatch: expected a batch, found one that is not augmented yet: the loader was rebuilt without its device "
+    "half; iterate the loader that wrap() returned, or, where a framework rebuilds it to divide it among processes, "
+    "let the mix do that: wrap(loader, augment=..., labels=0, balance='uniform')"
 )
 
 
@@ -94,11 +100,20 @@ class SyntheticMixDataset(Dataset[Any]):
         return list(many(rows)) if many and rows else [self.dataset[row] for row in rows]
 
 
-@dataclass
-class HostBatch:
-    """A batch on its way to the device: its real samples, and what its synthetic slots are.
+class _Unfinished:
+    """A batch on its way to the device. It is not one to train on, and says so when it is used as one."""
 
-    It is not a batch to train on, and says so when it is used as one.
+    _why: str
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError(self._why)
+
+    __iter__ = __getitem__ = __len__ = __contains__ = keys = to = _refuse
+
+
+@dataclass
+class HostBatch(_Unfinished):
+    """A batch on its way to the device: its real samples, and what its synthetic slots are.
 
     Attributes:
         slots: what each slot is.
@@ -116,16 +131,25 @@ class HostBatch:
     real: Any
     sources: Any
     collated: bool
+    _why = _UNFILLED
 
     def pin_memory(self) -> "HostBatch":
         """Called by the DataLoader with ``pin_memory=True``."""
         self.real, self.sources = (change(_pinned, part) for part in (self.real, self.sources))
         return self
 
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError(_UNFILLED)
 
-    __iter__ = __getitem__ = __len__ = to = _refuse
+@dataclass
+class WholeBatch(_Unfinished):
+    """A batch of real samples only, as the user's collate returns it, on its way to be augmented."""
+
+    real: Any
+    _why = _UNCHANGED
+
+    def pin_memory(self) -> "WholeBatch":
+        """Called by the DataLoader with ``pin_memory=True``."""
+        self.real = change(_pinned, self.real)
+        return self
 
 
 class HostCollate:
@@ -156,6 +180,21 @@ class HostCollate:
         sources = [sample for sample, source in zip(samples, is_source, strict=True) if source]
         collate = self.collate_fn if self.collate_fn is default_collate else None
         return HostBatch(slots, draw, step, _run(collate, real), _run(collate, sources), collate is not None)
+
+
+class WholeCollate:
+    """Collates as the user does, and marks what is still to be augmented, so that a loader that was rebuilt without its
+    device half can't train on it without a word.
+
+    Args:
+        collate_fn: the one the user's DataLoader has.
+    """
+
+    def __init__(self, collate_fn: Callable[[Any], Any]) -> None:
+        self.collate_fn = collate_fn
+
+    def __call__(self, samples: Any) -> WholeBatch:
+        return WholeBatch(self.collate_fn(samples))
 
 
 def _pinned(part: Any) -> Any:
