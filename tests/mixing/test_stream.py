@@ -113,7 +113,7 @@ def test_a_balance_gives_each_class_its_share_of_every_batch_and_the_ratio_of_th
     assert (real >= np.minimum(came, wanted - synthetic)).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 40), st.sampled_from([0.25, 1 / 3, 1]), st.integers(0, 99))
 def test_the_shares_of_batches_of_one_size_do_not_drift(size: int, ratio: float, seed: int) -> None:
     plan = StreamPlan(3, balance={0: 0.5, 1: 0.3, 2: 0.2}, ratio=ratio, seed=seed)
