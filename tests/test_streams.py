@@ -170,6 +170,12 @@ def test_a_length_cuts_an_endless_source(images: TensorDataset) -> None:
     assert loader.stats().synthetic.sum() == pytest.approx(loader.stats().real.sum(), abs=5)
 
 
+def loaded(source: Any, epoch: int) -> MixLoader[Any]:
+    loader = wrap(source())
+    loader.set_epoch(epoch)
+    return loader
+
+
 class TestWithoutAMix:
     """Natural balance, ratio 0, no tags."""
 
@@ -203,9 +209,16 @@ class TestWithoutAMix:
         assert first != [tell(batch) for batch in wrap(source())]
         assert loader.stats().real.tolist() == [37]
 
-    def test_it_has_no_state(self, source: Any) -> None:
-        with pytest.raises(RuntimeError, match="state_dict: expected a mix"):
-            wrap(source()).state_dict()
+    def test_its_state_is_the_epoch(self, source: Any) -> None:
+        loader, again = wrap(source()), wrap(source())
+        list(loader)
+        next(iter(loader))
+        state = loader.state_dict()
+        assert (state["epoch"], state["step"]) == (1, 1)
+        with pytest.warns(UserWarning, match="epoch"):
+            again.load_state_dict(state)
+        again.set_epoch(1)  # a DataLoader as it comes tells its dataset only what it is told
+        assert [tell(batch) for batch in again] == [tell(batch) for batch in loaded(source, epoch=1)]
 
     @pytest.mark.parametrize("kind", [DataLoader, Looping])
     def test_set_epoch_reaches_the_dataset(self, images: TensorDataset, kind: Any, options: dict[str, Any]) -> None:
