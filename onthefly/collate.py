@@ -123,11 +123,11 @@ class DeviceCollate:
                 batch = batch if self._change is None else self._change(batch, is_synthetic)
         return (_tagged(batch, self._info(host.slots, is_synthetic)) if self.tag else batch), fresh
 
-    def finish(self, batch: Any, seed: int, epoch: int, step: int) -> Any:
+    def finish(self, batch: Any, seed: int, epoch: int, step: int, rank: int = 0) -> Any:
         """Move a batch that no plan has made, all of it real, and augment it, keyed by its place in training."""
         if self._change is None:
             return to_device(batch, self.device)
-        with torch.no_grad(), hermetic(int(sample_key(seed, Purpose.AUGMENT, epoch, step)), self.device):
+        with torch.no_grad(), hermetic(int(sample_key(seed, Purpose.AUGMENT, epoch, step, rank)), self.device):
             return self._change(to_device(batch, self.device), None)
 
     @property

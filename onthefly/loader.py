@@ -18,6 +18,7 @@ from onthefly.data.dataset import HostBatch, WholeBatch, WholeCollate
 from onthefly.data.labels import check_same_labels
 from onthefly.data.meter import Meter, Stats
 from onthefly.data.position import Position
+from onthefly.data.processes import this_shard
 from onthefly.data.sampler import PlanSampler
 from onthefly.data.stream import MixStream
 from onthefly.manifest import Generators, Manifest, identities, manifest_of, stream_manifest_of
@@ -77,7 +78,7 @@ class MixLoader(DataLoader[T]):
     def __init__(self, *args: Any, mix: Mix | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.mix = mix
-        mixed = self.plan or self.stream_plan
+        mixed = self._any_plan
         self.meter = Meter(None if mixed is None else mixed.classes)
         self._plain_position = Position()
         self._is_trusted = False
@@ -91,6 +92,10 @@ class MixLoader(DataLoader[T]):
     def stream_plan(self) -> StreamPlan | None:
         """Which rows of a stream become synthetic; None where there is no stream, or nothing to do to it."""
         return self.dataset.plan if isinstance(self.dataset, MixStream) else None
+
+    @property
+    def _any_plan(self) -> MixPlan | StreamPlan | None:
+        return self.plan or self.stream_plan
 
     @property
     def device(self) -> torch.device:
@@ -135,6 +140,8 @@ class MixLoader(DataLoader[T]):
             epoch: from 0, and below ``epochs`` where that was given.
         """
         position = self.position
+        if self._any_plan is not None:
+            self._any_plan.check_epoch(epoch)
         position.go_to(epoch)
         others: tuple[Any, ...] = (self.sampler, self.batch_sampler)
         if self.plan is None:
@@ -210,7 +217,7 @@ class MixLoader(DataLoader[T]):
 
     def state_dict(self) -> State:
         """Where training has come to, after the last batch handed out: plain numbers, strings and tensors."""
-        mixed = self.plan or self.stream_plan
+        mixed = self._any_plan
         if mixed is None:
             return save_place(self.position)
         if isinstance(mixed, StreamPlan):
@@ -234,7 +241,7 @@ class MixLoader(DataLoader[T]):
         Raises:
             ValueError: if the state is another mix's, naming what differs and both values.
         """
-        mixed = self.plan or self.stream_plan
+        mixed = self._any_plan
         if mixed is None:
             warn_of_repeating(load_place(self.position, state, is_end=self.is_end))
         elif isinstance(mixed, StreamPlan):
@@ -256,7 +263,7 @@ class MixLoader(DataLoader[T]):
         return self.plan
 
     def _mixed(self, what: str) -> MixPlan | StreamPlan:
-        mixed = self.plan or self.stream_plan
+        mixed = self._any_plan
         if mixed is None:
             raise RuntimeError(f"MixLoader.{what}: expected a mix, found {self._unmixed()}")
         return mixed
@@ -294,6 +301,8 @@ class MixIterator(Iterator[Any]):
         """Before the first batch: take an epoch that was asked for meanwhile, or stand where this pass was opened."""
         if self._position.asked:
             self._open()
+        if self._loader.stream_plan is not None:
+            self._loader.stream_plan.check_epoch(self._epoch)
         if self._loader.plan is not None:
             if self._mix.own_labels:
                 check_same_labels(self._loader.dataset.dataset, self._loader.plan.labels)  # type: ignore[attr-defined]
@@ -330,7 +339,7 @@ class MixIterator(Iterator[Any]):
             self._loader.meter.count(batch.slots, fresh)
             return done
         batch = batch.real if isinstance(batch, WholeBatch) else batch
-        done = self._mix.collate.finish(batch, self._mix.seed, self._epoch, self._step)
+        done = self._mix.collate.finish(batch, self._mix.seed, self._epoch, self._step, this_shard().rank)
         self._loader.meter.count_unplanned(self._size(batch))
         return done
 

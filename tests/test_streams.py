@@ -318,7 +318,7 @@ def copied(state: Any) -> Any:
 @pytest.mark.parametrize("name", REPEATABLE)
 @pytest.mark.parametrize("over", [False, True])
 def test_after_the_last_batch_of_a_pass_the_next_pass_is_whole(images: TensorDataset, name: str, over: bool) -> None:
-    make = maker(lambda: SOURCES[name](images), ratio=0.4)
+    make = maker(lambda: SOURCES[name](images), ratio=0.4, epochs=EPOCHS + 1)
     first, expected = make(), passes(make())
     batches = iter(first)
     list(itertools.islice(batches, len(expected[0])))
@@ -754,3 +754,16 @@ def test_9_honest(images: TensorDataset, generators: dict[str, Any], mix: dict[s
         stats = loader.stats()
         assert (stats.batches, stats.real.tolist()) == (number + 1, real.tolist())
         assert stats.synthetic.tolist() == stats.fresh.tolist() == synthetic.tolist()
+
+
+def test_epochs_beyond_training_are_refused(images: TensorDataset, refused: Any) -> None:
+    loader = wrap(DataLoader(Rows(images), 8), counting(), ratio=Linear(0, 0.5), epochs=2, length=5)
+    refused(lambda: loader.set_epoch(2), "epoch from 0 to 1, found 2")
+    for _ in range(2):
+        list(loader)
+    refused(lambda: next(iter(loader)), "epoch from 0 to 1, found 2")
+
+
+def test_a_ratio_that_comes_to_one_is_refused_before_it_is_topped_up(images: TensorDataset, refused: Any) -> None:
+    options = {"ratio": Linear(0, 1), "epochs": 2, "length": 5, "top_up": True, "balance": "natural"}
+    refused(lambda: wrap(DataLoader(Rows(images), 8), counting(), **options), "ratio: expected less than 1", "top_up")

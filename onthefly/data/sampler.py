@@ -91,6 +91,11 @@ class PlanSampler(Position, DistributedSampler[Any]):
             self._behind = self.epoch - epoch
         self.go_to(epoch + self._behind)
 
+    def resume(self, epoch: int, step: int) -> None:
+        """As ``Position`` does; how a framework counts shows when it sets the next epoch."""
+        self._behind = 0
+        super().resume(epoch, step)
+
     def go_to(self, epoch: int) -> None:
         """As ``Position`` does, refusing an epoch beyond the length of training."""
         super().go_to(epoch)

@@ -42,6 +42,11 @@ class Source:
         self.shard  # noqa: B018 - refuses what is missing now rather than later
 
     @property
+    def is_one_of_several(self) -> bool:
+        """Whether ``torch.distributed`` knows of others that go through theirs together with this one."""
+        return self._shard is None and self.shard.world > 1
+
+    @property
     def shard(self) -> Shard:
         """This process's part."""
         shard = this_shard() if self._shard is None else self._shard

@@ -13,6 +13,7 @@ from onthefly.data.batches import check_rows, rows_of, select
 from onthefly.data.dataset import HostBatch
 from onthefly.data.labels import COLUMNS
 from onthefly.data.position import Position
+from onthefly.data.processes import check_agreement
 from onthefly.data.source import Pass, Source
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.keys import Purpose, hash64, sample_key
@@ -51,6 +52,14 @@ class MixStream(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         return _MixedPass(self, self.position)
+
+    def check_agreement(self) -> None:
+        """Refuse, in all processes, to begin a pass that isn't the same in all of them."""
+        if self.plan is not None and self.source.is_one_of_several:
+            log = [change.to_plain() for change in self.plan.log]
+            check_agreement(
+                {"epoch": self.position.epoch, "step": self.position.step, "log": log, **self.plan.settings()}
+            )
 
     def mixed(self, batch: Any, epoch: int, step: int) -> Any:
         """A batch of the source with its synthetic slots still to fill; as it is where there is no plan."""
@@ -101,6 +110,7 @@ class _MixedPass(Iterator[Any]):
     def __next__(self) -> Any:
         if self._pass is None:
             self._epoch = self._position.epoch
+            self._stream.check_agreement()
             self._pass = self._stream.source.open(self._epoch, self._position.step)
         batch = next(self._pass)
         return self._stream.mixed(batch, self._epoch, self._pass.step - 1)

@@ -137,6 +137,14 @@ class StreamPlan:
         census = replace(self.census, scores=scores_before(self.log, epoch, self.classes.count))
         return self.schedule(np.full(self.classes.count, progress), self._each, census)
 
+    def check_epoch(self, epoch: int) -> None:
+        """Refuse an epoch outside of training."""
+        if self.epochs is not None and epoch >= self.epochs:
+            raise ValueError(
+                f"StreamPlan: expected an epoch from 0 to {self.epochs - 1}, found {epoch}; epochs= is the length of "
+                "training; loader.set_epoch(e) says which epoch is next"
+            )
+
     def feedback(self, epoch: int, scores: ArrayLike) -> None:
         """As for ``MixPlan``."""
         self.change(as_feedback(epoch, scores, self.schedule, self.classes))
@@ -256,7 +264,8 @@ class StreamPlan:
             )
 
     def _check_schedule(self) -> None:
-        fixed(self.ratio(0.0), self.schedule)
+        for progress in np.linspace(0, 1, 101) if self.schedule.changes else (0.0,):
+            self._rate(self._each + 1, fixed(self.ratio(progress), self.schedule))
         if self.schedule.changes and (self.epochs is None or self.length is None):
             missing = "epochs=" if self.epochs is None else "length=, the batches of a pass"
             raise ValueError(f"ratio: {self.schedule} changes over training, whose length is unknown; pass {missing}")
