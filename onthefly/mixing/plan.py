@@ -50,10 +50,10 @@ class Slots:
     last: Bools
 
     @classmethod
-    def empty(cls, size: int) -> "Slots":
-        """Slots to be filled in: so far real ones of no row and no class."""
-        index, label, key = np.full((3, size), -1)
-        return cls(index, label, key, np.zeros(size, np.bool_), np.ones(size, np.bool_))
+    def of_classes(cls, label: Ints) -> "Slots":
+        """Slots of these classes to be filled in: so far real ones of no row."""
+        index, key = np.full((2, len(label)), -1)
+        return cls(index, label, key, np.zeros(len(label), np.bool_), np.ones(len(label), np.bool_))
 
     def __getitem__(self, some: Any) -> "Slots":
         """Some of the slots: a slice, or ``int64[m]``."""
@@ -195,7 +195,7 @@ class MixPlan:
     @property
     def nbytes(self) -> int:
         """What it takes in memory, with the slots of one epoch."""
-        slot = sum(part.itemsize for part in vars(Slots.empty(0)).values())
+        slot = sum(part.itemsize for part in vars(Slots.of_classes(self.labels[:0])).values())
         return int(self.labels.nbytes + self._rows.nbytes + self.length * slot)
 
     @property
@@ -313,7 +313,7 @@ class MixPlan:
 
     def _slots(self, epoch: int) -> Slots:
         before, order = self.totals(epoch), self._order(epoch)
-        slots = replace(Slots.empty(self.length), label=order)
+        slots = Slots.of_classes(order)
         ratio = self._ratio_in(epoch)
         for run in self._by_class(order):
             made, synthetic = self._quota(run, ratio(run), before.due)

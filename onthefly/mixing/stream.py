@@ -179,7 +179,7 @@ class StreamPlan:
         synthetic = self._quota(wanted, fixed(self.ratio(self.progress(epoch, step), epoch), self.schedule))
         if not synthetic.any():
             self.batches += 1
-            return replace(Slots.empty(len(labels)), label=labels), np.arange(len(labels))
+            return Slots.of_classes(labels), np.arange(len(labels))
         numbers = np.repeat(self._each, synthetic)
         if self.top_up:
             kept, places = np.arange(len(labels)), len(labels) + np.arange(len(numbers))
@@ -236,7 +236,7 @@ class StreamPlan:
         self.made += count
         seed = hash64(self.seed, Purpose.SAMPLE, rank, numbers, reuse.stride[numbers])
         order = np.argsort(hash64(self.seed, Purpose.ORDER, self.batches, np.arange(len(numbers))))
-        slots = Slots.empty(len(real) + len(numbers))
+        slots = Slots.of_classes(np.empty(len(real) + len(numbers), np.int64))
         slots.synthetic[places] = True
         slots.label[~slots.synthetic], slots.label[places] = real, numbers[order]
         slots.key[places] = sample_key(seed, reuse.sample(numbers, nth))[order]
