@@ -22,7 +22,7 @@ from onthefly.data.normalize import Normalization, arrives_normalized
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.supply import Supply
 from onthefly.mixing.keys import Purpose, sample_key
-from onthefly.mixing.plan import Slots
+from onthefly.mixing.slots import Slots
 
 Bools = NDArray[np.bool_]
 

@@ -10,7 +10,8 @@ from onthefly.data.processes import disagreements
 from onthefly.data.sampler import PlanSampler
 from onthefly.data.stream import MixStream
 from onthefly.mixing.changes import Change, Log, from_plain
-from onthefly.mixing.plan import MixPlan, Totals
+from onthefly.mixing.plan import MixPlan
+from onthefly.mixing.slots import Totals
 from onthefly.mixing.stream import StreamPlan
 
 State = dict[str, Any]

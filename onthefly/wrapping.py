@@ -174,12 +174,10 @@ class _Wished:
     tag: bool
     shard: Shard | None
 
-    @property
-    def nothing_to_mix(self) -> bool:
-        """Whether batches stay what they are, but for the augmentation."""
-        natural = "natural" if self.given is None else "uniform"
-        balance = natural if self.balance is None else self.balance
-        return balance in ("natural", NAMED["natural"]) and self.schedule.is_zero and not self.tag
+    def nothing_to_mix(self, balance: str) -> bool:
+        """Whether batches stay what they are, but for the augmentation; with this balance, if none was asked for."""
+        asked = balance if self.balance is None else self.balance
+        return asked in ("natural", NAMED["natural"]) and self.schedule.is_zero and not self.tag
 
     def matched(self, classes: Classes) -> tuple[FrozenGenerator | None, Schedule]:
         """The generator under the dataset's classes, on the device; and the ratio of those that it can make."""
@@ -203,7 +201,8 @@ class _Wished:
 
 
 def _planned(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:
-    if wished.nothing_to_mix:
+    balance = "natural" if wished.given is None else "uniform"
+    if wished.nothing_to_mix(balance):
         return _as_it_comes(loader, wished)
     check_dataset(loader.dataset)
     batches = as_plannable(loader)
@@ -212,7 +211,7 @@ def _planned(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:
     plan = MixPlan(
         known.values,
         batch_size=batches.batch_size * (wished.shard or this_shard()).world,
-        balance=wished.balance or ("natural" if made is None else "uniform"),
+        balance=wished.balance or balance,
         ratio=schedule,
         epochs=wished.epochs,
         seed=wished.seed,
@@ -256,11 +255,13 @@ def _as_it_comes(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:
 def _streamed(
     loader: Any, wished: _Wished, counts: Any, length: int | None, sharded: bool | None, top_up: bool
 ) -> MixLoader[Any]:
-    if wished.nothing_to_mix and isinstance(loader, DataLoader) and is_stock(loader):
+    balance = "uniform" if top_up and wished.given is not None else "natural"
+    nothing_to_mix = wished.nothing_to_mix(balance)
+    if nothing_to_mix and isinstance(loader, DataLoader) and is_stock(loader):
         refuse_stream_options(counts=counts, length=length, sharded=sharded, top_up=top_up or None)
         return _as_it_comes(loader, wished)
     source = Source(loader, length=length, shard=wished.shard, sharded=sharded)
-    if wished.nothing_to_mix:
+    if nothing_to_mix:
         collate = DeviceCollate(None, wished.augment, wished.device, normalized=wished.normalized)
         return _of_stream(MixStream(source, None), wished.mix(collate))
     check_stream_options(loader, wished.balance)
@@ -270,7 +271,7 @@ def _streamed(
         classes,
         counts=known,
         length=source.known_length,
-        balance=wished.balance or ("uniform" if top_up and made is not None else "natural"),
+        balance=wished.balance or balance,
         ratio=schedule,
         epochs=wished.epochs,
         seed=wished.seed,

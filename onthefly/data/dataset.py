@@ -8,7 +8,8 @@ from torch.utils.data import Dataset, default_collate
 
 from onthefly.data.nested import change
 from onthefly.data.sampler import PlanSampler, SlotBatch
-from onthefly.mixing.plan import MixPlan, Slots
+from onthefly.mixing.plan import MixPlan
+from onthefly.mixing.slots import Slots
 
 _UNFILLED = (
     "HostBatch: expected a batch, found one whose synthetic slots are not filled yet: the loader was rebuilt without "

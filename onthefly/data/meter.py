@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onthefly.mixing.classes import Classes
-from onthefly.mixing.plan import Slots
+from onthefly.mixing.slots import Slots
 
 
 @dataclass(frozen=True)

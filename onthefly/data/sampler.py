@@ -10,8 +10,9 @@ from torch.utils.data.distributed import DistributedSampler
 from onthefly.data.position import Position
 from onthefly.data.processes import check_agreement, this_shard
 from onthefly.mixing.keys import Purpose, sample_key
-from onthefly.mixing.plan import MixPlan, Slots
+from onthefly.mixing.plan import MixPlan
 from onthefly.mixing.ranks import Shard
+from onthefly.mixing.slots import Slots
 
 _RUN = 64  # batches taken from the plan at once
 

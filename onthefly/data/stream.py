@@ -17,7 +17,7 @@ from onthefly.data.processes import check_agreement
 from onthefly.data.source import Pass, Source
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.keys import Purpose, hash64, sample_key
-from onthefly.mixing.plan import Slots
+from onthefly.mixing.slots import Slots
 from onthefly.mixing.stream import StreamPlan
 
 Ints = NDArray[np.int64]

@@ -11,7 +11,7 @@ from torch import Tensor
 from onthefly.data.batches import bytes_of, select, unbatch
 from onthefly.data.nested import change
 from onthefly.generators.base import FrozenGenerator
-from onthefly.mixing.plan import Slots
+from onthefly.mixing.slots import Slots
 
 Bools = NDArray[np.bool_]
 

@@ -5,7 +5,8 @@ from numbers import Integral, Real
 from typing import Any
 
 from onthefly.mixing.balance import EffectiveNumber, Power, Shares
-from onthefly.mixing.schedule import Constant, Cosine, Feedback, Fill, Linear, PerClass, Product, Steps, Then
+from onthefly.mixing.feedback import Feedback
+from onthefly.mixing.schedule import Constant, Cosine, Fill, Linear, PerClass, Product, Steps, Then
 
 _KNOWN: dict[str, Any] = {
     kind.__name__: kind

@@ -14,9 +14,9 @@ from onthefly.mixing.expected import expected
 from onthefly.mixing.explain import Explanation
 from onthefly.mixing.given import as_reuse, at_least_one, check_weights, fixed, shown, whole
 from onthefly.mixing.keys import Purpose, hash64, sample_key
-from onthefly.mixing.plan import Slots
 from onthefly.mixing.reuse import Reuse
 from onthefly.mixing.schedule import Census, as_schedule
+from onthefly.mixing.slots import Slots
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

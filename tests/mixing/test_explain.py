@@ -17,8 +17,8 @@ from onthefly import MixPlan
 from onthefly.balance import Power
 from onthefly.mixing.changes import Change
 from onthefly.mixing.explain import explained, with_costs
-from onthefly.mixing.plan import Slots
 from onthefly.mixing.ranks import Shard
+from onthefly.mixing.slots import Slots
 from onthefly.mixing.stream import StreamPlan
 from onthefly.schedule import Cosine, Feedback, Fill, Linear, Schedule, Steps
 from onthefly.testing import CountingGenerator

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from onthefly import MixPlan
 from onthefly.balance import EffectiveNumber, Power
-from onthefly.mixing.plan import Slots
+from onthefly.mixing.slots import Slots
 from onthefly.schedule import Cosine, Fill, Linear, Steps
 
 EPOCHS = 4

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onthefly.balance import Power
-from onthefly.mixing.plan import Slots
+from onthefly.mixing.slots import Slots
 from onthefly.mixing.stream import StreamPlan
 from onthefly.schedule import Cosine, Feedback, Fill, Linear, Steps
 
