@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate, get_worker_info
 
 from onthefly.augment.apply import as_augment
-from onthefly.data.batches import as_collated, default_device, like, merge, to_device
+from onthefly.data.batches import as_collated, default_device, like, merge, owned, to_device
 from onthefly.data.dataset import HostBatch
 from onthefly.data.hermetic import hermetic
 from onthefly.data.images import on_image
@@ -69,6 +69,8 @@ class DeviceCollate:
         example: a sample of the dataset. With a ``collate_fn`` of the user's, synthetic samples are handed to it in the
             types of this one, tensors, numpy arrays, PIL images, numbers; and normalised if this one is, not if that is
             left to the ``collate_fn``.
+        window: the most samples to remember of those that are used again, ``plan.reuse.window.sum()``; by default as
+            many as the generator's ``cache_bytes`` hold.
 
     See ``SyntheticMixDataset`` and ``docs/by-hand.md`` for a complete example.
     """
@@ -84,10 +86,11 @@ class DeviceCollate:
         tag: bool = False,
         weight: ArrayLike | None = None,
         example: Any = None,
+        window: int | None = None,
     ) -> None:
         self.device = default_device() if device is None else torch.device(device)
         self.generator = None if generator is None else generator.to(self.device)
-        self._supply = None if self.generator is None else Supply(self.generator)
+        self._supply = None if self.generator is None else Supply(self.generator, window)
         self.collate_fn, self.tag, self.example = collate_fn, tag, example
         self.normalized = Normalization.of(normalized)
         self._change = None if augment is None else as_augment(_moved(augment, self.device), self.normalized)
@@ -199,9 +202,7 @@ def _merge(real: Any, synthetic: Any, is_synthetic: Tensor) -> Any:
 def _own(made: Any) -> Any:
     """Copies that the user may write to and learn from: what a generator yields may be a view, or made for inference
     only."""
-    return change(
-        lambda part: part.clone(memory_format=torch.contiguous_format) if torch.is_tensor(part) else part, made
-    )
+    return change(owned, made)
 
 
 def _tagged(batch: Any, info: MixInfo) -> Any:

@@ -1,14 +1,14 @@
 """The loader: a DataLoader whose batches are filled, mixed and augmented on the device, and otherwise what they
 were."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import torch
 from numpy.typing import ArrayLike
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, default_collate
 
 from onthefly.announce import Announcement
 from onthefly.checks import check_divided, warn_of_repeating
@@ -18,10 +18,18 @@ from onthefly.data.dataset import HostBatch, WholeBatch, WholeCollate
 from onthefly.data.labels import check_same_labels
 from onthefly.data.meter import Meter, Stats
 from onthefly.data.position import Position
-from onthefly.data.processes import this_shard
+from onthefly.data.processes import DisagreementError, this_shard
 from onthefly.data.sampler import PlanSampler
 from onthefly.data.stream import MixStream
-from onthefly.manifest import Generators, Manifest, identities, manifest_of, stream_manifest_of
+from onthefly.manifest import (
+    Generators,
+    Manifest,
+    identities,
+    manifest_of,
+    stream_manifest_of,
+    warn_of_another_generator,
+)
+from onthefly.mixing.changes import Log
 from onthefly.mixing.expected import expected
 from onthefly.mixing.explain import Explanation, explained, with_costs
 from onthefly.mixing.plan import MixPlan
@@ -98,6 +106,11 @@ class MixLoader(DataLoader[T]):
         return self.plan or self.stream_plan
 
     @property
+    def log(self) -> Log:
+        """What was changed since training began."""
+        return () if self._any_plan is None else self._any_plan.log
+
+    @property
     def device(self) -> torch.device:
         """Where batches are delivered."""
         return torch.device("cpu") if self.mix is None else self.mix.collate.device
@@ -108,6 +121,11 @@ class MixLoader(DataLoader[T]):
         if isinstance(self.sampler, PlanSampler):
             return self.sampler
         return self.dataset.position if isinstance(self.dataset, MixStream) else self._plain_position
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next pass delivers, or goes on with."""
+        return self.position.next_pass()[0]
 
     @property
     def use_stateful_dataloader(self) -> bool:
@@ -192,19 +210,18 @@ class MixLoader(DataLoader[T]):
             cache_bytes=0 if generator is None else generator.cache_bytes,
         )
 
-    def feedback(self, scores: ArrayLike) -> None:
+    def feedback(self, scores: ArrayLike | Mapping[Any, float]) -> None:
         """Tell the ratio how well each class does, from the next epoch on.
 
         With several processes, hand the same scores to each; that they are is checked when the next epoch begins.
 
         Args:
-            scores: ``float[C]``, from 0 to 1, on real validation data, recall say.
+            scores: ``float[C]``, or ``{class: score}``; from 0 to 1, on real validation data, recall say.
 
         Raises:
             ValueError: if they aren't one score for each class, or the ratio has no ``schedule.Feedback`` in it.
         """
         self._mixed("feedback").feedback(self.position.untouched, scores)
-        self.position.look_again()
 
     def manifest(self) -> Manifest:
         """What is delivered and from what: versions, settings, the dataset's fingerprint, the generators' hashes, and
@@ -248,6 +265,8 @@ class MixLoader(DataLoader[T]):
             load_stream(cast(MixStream, self.dataset), mixed, state, longer=longer)
         else:
             load_planned(cast(PlanSampler, self.sampler), state, longer=longer)
+        if self.mix is not None and mixed is not None:
+            warn_of_another_generator(state.get("manifest", {}).get("generator"), self.mix.identities)
 
     def is_end(self, step: int) -> bool:
         """Whether so many batches are an epoch; False where nobody knows."""
@@ -295,11 +314,13 @@ class MixIterator(Iterator[Any]):
         """Aim, then make the plain iterator: with workers it begins to ask the sampler at once."""
         self._epoch, self._step = self._position.next_pass()
         self._position.aim(self._epoch, self._step)
+        self._log = self._loader.log
         self._base = self._plain()
 
     def _begin(self) -> None:
-        """Before the first batch: take an epoch that was asked for meanwhile, or stand where this pass was opened."""
-        if self._position.asked:
+        """Before the first batch: take an epoch that was asked for meanwhile, and what was changed, or stand where this
+        pass was opened."""
+        if self._position.asked or self._log is not self._loader.log:
             self._open()
         if self._loader.stream_plan is not None:
             self._loader.stream_plan.check_epoch(self._epoch)
@@ -321,15 +342,18 @@ class MixIterator(Iterator[Any]):
                 raise
             self._begin()
             return next(self)
-        except Exception:
-            self._hand_out(self._step)
+        except DisagreementError:  # no batch has been asked for
             raise
-        self._hand_out(batch.step if isinstance(batch, HostBatch) else self._step)
+        except Exception:
+            self._hand_out(self._epoch, self._step)
+            raise
+        self._hand_out(*((batch.epoch, batch.step) if isinstance(batch, HostBatch) else (self._epoch, self._step)))
         return self._deliver(batch)
 
-    def _hand_out(self, step: int) -> None:
-        """Count a batch; a planned one says itself which it is, since an error may cost a batch, several, or none."""
-        self._step = step + 1
+    def _hand_out(self, epoch: int, step: int) -> None:
+        """Count a batch; a planned one says itself which it is, since an error may cost a batch, several, or none, and
+        with persistent workers another pass may have taken over this one's."""
+        self._epoch, self._step = epoch, step + 1
         self._position.handed_out(self._epoch, self._step)
         self._announcement.handed_out(lambda: self._loader.is_end(self._step))
 
@@ -346,7 +370,10 @@ class MixIterator(Iterator[Any]):
     def _size(self, batch: Any) -> int:
         """Rows of the batch just handed out: by arithmetic where the loader makes batches of one size."""
         batches = self._loader.batch_sampler
-        if type(batches) is not BatchSampler or (length := _length(batches.sampler)) is None:
+        collate = getattr(self._loader.collate_fn, "collate_fn", self._loader.collate_fn)  # within a WholeCollate
+        if type(batches) is not BatchSampler or collate is not default_collate:
+            return size_of(batch)
+        if (length := _length(batches.sampler)) is None:
             return size_of(batch)
         left = length - (self._step - 1) * batches.batch_size
         return left if 0 < left < batches.batch_size else batches.batch_size

@@ -1,6 +1,7 @@
 """The manifest: what was delivered and from what; enough to make any planned sample again."""
 
 import platform
+import warnings
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import default_collate
 
+from onthefly.checks import as_generators
 from onthefly.data.batches import unbatch
 from onthefly.data.images import on_image
 from onthefly.data.labels import labels_of
@@ -105,6 +107,11 @@ def replay(
     >>> torch.equal(image, images[3])
     True
     """
+    if not isinstance(manifest, Mapping) or not {"plan", "stream"} & manifest.keys():
+        raise ValueError(
+            f"replay: expected what MixLoader.manifest() returned, found {type(manifest).__name__}; read a file with "
+            "json.load"
+        )
     if "plan" not in manifest:
         raise ValueError(
             "replay: expected the manifest of a planned mix, found that of a stream, whose slots depend on what came; "
@@ -161,10 +168,7 @@ def _plan_of(manifest: Manifest, dataset: Any, labels: Any) -> MixPlan:
 def _checked_generators(manifest: Manifest, generator: Any) -> Any:
     """The generators of a manifest, given or loaded from where it says."""
     saved = manifest["generator"]
-    if generator is None:
-        generator = _loaded(saved)
-    elif isinstance(generator, (str,)) or hasattr(generator, "__fspath__"):
-        generator = load(generator)
+    generator = _loaded(saved) if generator is None else as_generators(generator)
     found = identities(generator)
     if _hashes(found) != _hashes(saved):
         raise ValueError(
@@ -179,9 +183,20 @@ def _loaded(saved: Any) -> Any:
         return {one["class"]: _loaded(one) for one in saved}
     if saved is not None and saved["path"] is None:
         raise ValueError(
-            f"replay: expected a generator that is a checkpoint by itself, found {saved['is']}; pass generator="
+            f"replay: expected a generator that is a checkpoint by itself, found {saved['is']}; pass generator=, "
+            "mapped and relabelled as it was"
         )
     return None if saved is None else load(saved["path"])
+
+
+def warn_of_another_generator(saved: Any, found: Any) -> None:
+    """Warn if a state is gone on from with another generator than it was saved with."""
+    if _hashes(saved) != _hashes(found):
+        warnings.warn(
+            f"MixLoader.load_state_dict: the generator is another than when the state was saved: expected the hash "
+            f"{_hashes(saved)}, found {_hashes(found)}; synthetic samples of equal keys differ from here on",
+            stacklevel=3,
+        )
 
 
 def _hashes(saved: Any) -> Any:

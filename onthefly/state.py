@@ -23,16 +23,17 @@ def save_planned(sampler: PlanSampler) -> State:
     """The state of a planned mix, after the last batch handed out."""
     plan, (epoch, step) = sampler.plan, sampler.reached()
     totals = {name: torch.from_numpy(values.copy()) for name, values in plan.totals(epoch)._asdict().items()}
-    return {"epoch": epoch, "step": step, "totals": totals} | _logged(plan)
+    over = int(step >= sampler.steps)
+    return {"epoch": epoch, "step": step, "over": over, "totals": totals} | _logged(plan)
 
 
 def load_planned(sampler: PlanSampler, state: State, *, longer: bool) -> None:
     """Go on from a state of the same mix."""
     plan = sampler.plan
-    _check_form(state, {"totals"})
+    _check_form(state, {"totals", "over"})
     log = _checked_log(plan, state, longer=longer)
-    plan.restore(log, state["epoch"], Totals(**{name: kept.numpy() for name, kept in state["totals"].items()}))
-    over = state["step"] >= sampler.steps
+    plan.restore(log, state["epoch"], Totals(**{name: kept.cpu().numpy() for name, kept in state["totals"].items()}))
+    over = state["over"] or state["step"] >= sampler.steps
     sampler.resume(*((state["epoch"] + 1, 0) if over else (state["epoch"], state["step"])))
 
 
@@ -59,18 +60,21 @@ def save_stream(stream: MixStream, plan: StreamPlan) -> State:
     """The state of a streamed mix, after the last batch handed out, and of its source if that has one."""
     epoch, step = stream.position.reached()
     quotas = {name: torch.from_numpy(values.copy()) for name, values in plan.quotas().items()}
-    place = {"epoch": epoch, "step": step, "over": int(stream.position.over)}
+    over = stream.position.over and not stream.position.asked
+    place = {"epoch": epoch, "step": step, "over": int(over), "shard": list(stream.source.place)}
     return place | {"quotas": quotas, "source": stream.source.state()} | _logged(plan)
 
 
 def load_stream(stream: MixStream, plan: StreamPlan, state: State, *, longer: bool) -> None:
     """Go on from a state of the same mix: a source that can't be put there is gone through up to it."""
-    _check_form(state, {"quotas", "source", "over"})
+    _check_form(state, {"quotas", "source", "over", "shard"})
+    _check_same({"shard": list(stream.source.place)}, {"shard": list(state["shard"])})
     log = _checked_log(plan, state, longer=longer)
-    plan.restore(log, {name: kept.numpy() for name, kept in state["quotas"].items()})
-    over = state["over"] or state["step"] == stream.source.length
-    stream.source.resume(None if over else state["source"])
-    stream.position.resume(*((state["epoch"] + 1, 0) if over else (state["epoch"], state["step"])))
+    cut = state["step"] == stream.source.length  # the source was left in the midst of its own pass
+    epoch, step = (state["epoch"] + 1, 0) if cut or state["over"] else (state["epoch"], state["step"])
+    stream.source.resume(None if cut else state["source"], epoch, step)
+    plan.restore(log, {name: kept.cpu().numpy() for name, kept in state["quotas"].items()})
+    stream.position.resume(epoch, step)
 
 
 def _logged(plan: MixPlan | StreamPlan) -> State:

@@ -150,7 +150,7 @@ def wrap(
         found,
         default_device() if device is None else torch.device(device),
         tag,
-        None if shard is None else Shard(*shard),
+        None if shard is None else Shard.of(shard),
     )
     if is_streamed(loader):
         return _streamed(loader, wished, counts, length, sharded, top_up)
@@ -233,6 +233,7 @@ def _planned(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:
         tag=wished.tag,
         weight=plan.weights,
         example=typical(examples, wished.normalized),
+        window=int(plan.reuse.window.sum()),
     )
     sampler = PlanSampler(plan, shard=wished.shard, batch_size=batches.batch_size)
     mixed = SyntheticMixDataset(loader.dataset, plan, sampler)

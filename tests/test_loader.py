@@ -801,7 +801,7 @@ def test_the_state_of_a_loader_without_a_plan_is_its_epoch(plain: Any) -> None:
 
 def test_the_states_of_a_loader_with_a_plan_and_of_one_without_are_told_apart(plain: Any, refused: Any) -> None:
     planned, unplanned = wrap(plain, counting()), wrap(plain)
-    refused(lambda: planned.load_state_dict(unplanned.state_dict()), "state: expected totals too")
+    refused(lambda: planned.load_state_dict(unplanned.state_dict()), "state: expected over, totals too")
     refused(lambda: unplanned.load_state_dict(planned.state_dict()), "state: it belongs to another mix", "None")
 
 

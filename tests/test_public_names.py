@@ -35,7 +35,7 @@ ARGUMENTS = {
     "shard counts length sharded top_up",
     onthefly.MixPlan: "labels batch_size balance ratio epochs seed drop_last classes sources reuse",
     onthefly.SyntheticMixDataset: "dataset plan sampler",
-    onthefly.DeviceCollate: "generator augment device collate_fn normalized tag weight example",
+    onthefly.DeviceCollate: "generator augment device collate_fn normalized tag weight example window",
     onthefly.load: "path device reuse",
     onthefly.generators.from_module: "module latent classes value_range call",
     onthefly.generators.FrozenGenerator.sample: "self labels keys sources",

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import onthefly
 from onthefly import MixLoader
-from onthefly.data.processes import disagreements
+from onthefly.data import sampler
+from onthefly.data.processes import DisagreementError, disagreements
 from onthefly.mixing.ranks import Shard
 from onthefly.schedule import Fill, Linear
 from onthefly.testing import CountingGenerator
@@ -170,3 +171,29 @@ def test_processes_that_disagree_are_all_told_at_the_first_step(tmp_path: Path) 
         assert "epoch: expected 0, found 1" in told["epoch"]
         assert "log: expected" in told["feedback"]
         assert "0.6" in told["feedback"]
+
+
+def test_a_state_loaded_before_the_others_are_known_is_not_counted_in_their_batches(
+    images: TensorDataset, monkeypatch: pytest.MonkeyPatch, refused: Any
+) -> None:
+    plain = DataLoader(images, 8, shuffle=True)
+    loader, again = (onthefly.wrap(plain, CountingGenerator((1, 8, 8), 4), device="cpu") for _ in range(2))
+    next(iter(loader))
+    again.load_state_dict(loader.state_dict())
+    monkeypatch.setattr(sampler, "this_shard", lambda: Shard(0, 2))
+    monkeypatch.setattr(sampler, "check_agreement", lambda mine: None)
+    refused(lambda: next(iter(again)), "global batches of 16", "found 8", "once the process group exists")
+
+
+def test_processes_that_disagree_lose_no_epoch(images: TensorDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def disagree(mine: Any) -> None:
+        raise DisagreementError
+
+    loader = onthefly.wrap(DataLoader(images, 8, shuffle=True), CountingGenerator((1, 8, 8), 4), device="cpu")
+    monkeypatch.setattr(sampler, "this_shard", lambda: Shard(0, 2))
+    monkeypatch.setattr(sampler, "check_agreement", disagree)
+    for _ in range(2):
+        with pytest.raises(DisagreementError):
+            next(iter(loader))
+    assert loader.epoch == 0
+    assert loader.position.reached() == (0, 0)

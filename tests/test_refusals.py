@@ -225,9 +225,8 @@ def test_a_mix_without_a_synthetic_slot_says_so() -> None:
 
 
 def test_a_state_with_parts_missing(refused: Any) -> None:
-    refused(
-        lambda: wrap().load_state_dict({"epoch": 0}), "state: expected log, settings, step, totals too", "state_dict()"
-    )
+    words = "state: expected log, over, settings, step, totals too", "state_dict()"
+    refused(lambda: wrap().load_state_dict({"epoch": 0}), *words)
 
 
 def test_tensordatasets_of_regression_are_one_group() -> None:

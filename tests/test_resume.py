@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import onthefly
 from onthefly import MixLoader, augment
+from onthefly.generators import from_module
 from onthefly.schedule import Feedback, Fill, Linear
 from onthefly.testing import CountingGenerator
 from tests import laws
@@ -187,3 +188,52 @@ def test_epochs_beyond_training_are_refused_at_once(images: TensorDataset, refus
     next(iter(loader))
     with pytest.warns(UserWarning, match="expected an epoch from 2 on"):
         loader.set_epoch(0)
+
+
+def test_feedback_reaches_a_pass_that_was_opened_beside_another(images: TensorDataset) -> None:
+    """Its workers have read ahead, and the first pass goes on in between."""
+    loader = wrap(images, ratio=Feedback(0.8))
+    one = iter(loader)
+    next(one)
+    other = iter(loader)
+    next(one)
+    for scores in ([0.9] * 4, [0.1] * 4):
+        loader.feedback(scores)
+    synthetic = sum(int(batch[2].synthetic.sum()) for batch in other)
+    assert synthetic == loader.planned("test").epoch(1).synthetic.sum() < 0.5 * len(images)
+
+
+def test_a_state_on_another_device_is_a_state(images: TensorDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    loader, again = wrap(images, 0), wrap(images, 0)
+    next(iter(loader))
+    state = loader.state_dict()
+    moved: list[str] = []
+    cpu = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: (moved.append("here"), cpu(tensor))[1])
+    again.load_state_dict(state)
+    assert len(moved) == len(state["totals"])
+
+
+def test_another_generator_than_that_of_the_state_is_told(images: TensorDataset) -> None:
+    def make(weight: float) -> MixLoader[Any]:
+        network = torch.nn.Conv2d(1, 1, 1).requires_grad_(False)
+        network.weight.fill_(weight)
+        made = from_module(network, latent=(1, 8, 8), classes=4, call=lambda net, noise, labels: net(noise).sigmoid())
+        return onthefly.wrap(DataLoader(images, 8, shuffle=True), made, ratio=0.5, device="cpu")
+
+    with pytest.warns(UserWarning, match="the generator is another"):
+        make(1.0).load_state_dict(make(2.0).state_dict())
+
+
+def test_an_epoch_that_is_refused_leaves_the_place(images: TensorDataset, refused: Any) -> None:
+    loader = wrap(images, 0)
+    refused(lambda: loader.sampler.set_epoch(9), "found 9")
+    assert loader.epoch == 0
+    assert len(laws.deliver(loader)) == len(loader)
+
+
+def test_feedback_by_name_of_class(images: TensorDataset, refused: Any) -> None:
+    loader = wrap(images, 0, ratio=Feedback(0.5))
+    loader.feedback({3: 0.4, 0: 0.1, 1: 0.2, 2: 0.3})
+    assert loader.log[0].scores == (0.1, 0.2, 0.3, 0.4)
+    refused(lambda: loader.feedback({0: 0.1}), "a score for each", "none for 1, 2, 3")

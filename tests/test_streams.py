@@ -282,6 +282,7 @@ class TestEpochs:
 REPEATABLE = [name for name in SOURCES if name != "workers"]
 
 
+@pytest.mark.filterwarnings("ignore:length")  # one source has fewer batches than one mix says
 @pytest.mark.parametrize(("name", "reuse"), [("list", 3), *((name, 1) for name in REPEATABLE)])
 def test_from_any_state_the_rest_is_the_same(images: TensorDataset, mix: dict[str, Any], name: str, reuse: int) -> None:
     if name == "batch sampler" and mix.get("balance"):
@@ -767,3 +768,65 @@ def test_epochs_beyond_training_are_refused(images: TensorDataset, refused: Any)
 def test_a_ratio_that_comes_to_one_is_refused_before_it_is_topped_up(images: TensorDataset, refused: Any) -> None:
     options = {"ratio": Linear(0, 1), "epochs": 2, "length": 5, "top_up": True, "balance": "natural"}
     refused(lambda: wrap(DataLoader(Rows(images), 8), counting(), **options), "ratio: expected less than 1", "top_up")
+
+
+def test_an_epoch_that_was_set_after_a_pass_is_where_a_state_goes_on(images: TensorDataset) -> None:
+    make = maker(lambda: DataLoader(Rows(images), 8), ratio=0.4, epochs=5)
+    first, again = make(), make()
+    list(first)
+    first.set_epoch(3)
+    again.load_state_dict(first.state_dict())
+    assert again.epoch == first.epoch == 3
+
+
+def test_the_state_of_another_process_or_of_other_processes_is_refused(images: TensorDataset, refused: Any) -> None:
+    def make(rank: int, world: int) -> MixLoader[Any]:
+        return wrap(listed(images), counting(), ratio=0.4, shard=(rank, world), sharded=False)
+
+    state = make(0, 2).state_dict()
+    for rank, world in ((1, 2), (0, 1)):
+        refused(
+            lambda rank=rank, world=world: make(rank, world).load_state_dict(state),
+            f"shard: expected [{rank}, {world}]",
+        )
+
+
+class Shuffled:
+    """Batches in an order of its own, which goes on from pass to pass."""
+
+    def __init__(self, images: TensorDataset) -> None:
+        self.images, self.draws = images, torch.Generator().manual_seed(0)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([list(self.images[rows]) for rows in torch.randperm(37, generator=self.draws).split(8)])
+
+    def state_dict(self) -> Any:
+        return {"draws": self.draws.get_state()}
+
+    def load_state_dict(self, state: Any) -> None:
+        self.draws.set_state(state["draws"])
+
+
+def test_a_source_s_own_order_goes_on_after_a_pass(images: TensorDataset) -> None:
+    make = maker(lambda: Shuffled(images), ratio=0.4)
+    first, again = make(), make()
+    list(first)
+    again.load_state_dict(copied(first.state_dict()))
+    assert all(one.same(two) for one, two in zip(laws.deliver(again), laws.deliver(first), strict=True))
+
+
+def test_a_pass_shorter_than_its_length_is_told(images: TensorDataset) -> None:
+    loader = wrap(listed(images), counting(), ratio=0.4, length=9)
+    with pytest.warns(UserWarning, match="length: expected 9 batches in epoch 0, found 5"):
+        list(loader)
+
+
+def test_a_function_that_makes_the_same_iterator_again_is_told(images: TensorDataset, refused: Any) -> None:
+    once = iter(listed(images))
+    loader = wrap(lambda: once, counting(), ratio=0.4)
+    list(loader)
+    refused(lambda: list(loader), "anew for every epoch", "list_iterator", error=TypeError)
+
+
+def test_samples_in_place_of_batches_are_told(images: TensorDataset, refused: Any) -> None:
+    refused(lambda: list(wrap(Rows(images), counting(), ratio=0.4)), "rather than batches", "DataLoader(dataset")

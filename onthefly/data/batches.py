@@ -104,6 +104,13 @@ def to_device(batch: Any, device: torch.device) -> Any:
     return change(lambda part: _moved(part, device), batch)
 
 
+def owned(part: Any) -> Any:
+    """A part in memory of its own, that whoever gets it may write to."""
+    if isinstance(part, Tensor):
+        return part.clone(memory_format=torch.contiguous_format)
+    return part.copy() if isinstance(part, np.ndarray) else part
+
+
 def default_device() -> torch.device:
     """This process's current CUDA device, or the CPU where there is none."""
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")

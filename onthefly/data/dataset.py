@@ -119,6 +119,7 @@ class HostBatch(_Unfinished):
     Attributes:
         slots: what each slot is.
         draw: what random choices about the batch are keyed by.
+        epoch: its epoch.
         step: its number in the epoch.
         real: the real samples, in slot order: as the user's collate returns them, or a list where that is still to run;
             None for none.
@@ -128,6 +129,7 @@ class HostBatch(_Unfinished):
 
     slots: Slots
     draw: int
+    epoch: int
     step: int
     real: Any
     sources: Any
@@ -170,17 +172,17 @@ class HostCollate:
         if not (isinstance(loaded, tuple) and isinstance(loaded[0], SlotBatch)):
             raise TypeError(
                 f"HostCollate: expected the slots of a plan, found samples of type {type(loaded[0]).__name__}: the "
-                "loader has another sampler; write DataLoader(mixed, sampler=mixed.sampler, collate_fn=HostCollate(), "
-                "...)"
+                "loader has another sampler, as Lightning's overfit_batches gives it one; leave the sampler that "
+                "wrap() made, or write DataLoader(mixed, sampler=mixed.sampler, collate_fn=HostCollate(), ...)"
             )
-        (slots, draw, step), samples = loaded
+        (slots, draw, epoch, step), samples = loaded
         if not slots.synthetic.any():
-            return HostBatch(slots, draw, step, _run(self.collate_fn, samples), None, True)
+            return HostBatch(slots, draw, epoch, step, _run(self.collate_fn, samples), None, True)
         is_source = slots.synthetic[slots.index >= 0].tolist()
         real = [sample for sample, source in zip(samples, is_source, strict=True) if not source]
         sources = [sample for sample, source in zip(samples, is_source, strict=True) if source]
         collate = self.collate_fn if self.collate_fn is default_collate else None
-        return HostBatch(slots, draw, step, _run(collate, real), _run(collate, sources), collate is not None)
+        return HostBatch(slots, draw, epoch, step, _run(collate, real), _run(collate, sources), collate is not None)
 
 
 class WholeCollate:

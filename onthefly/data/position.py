@@ -65,11 +65,6 @@ class Position:
             return self._asked
         return (self.epoch + 1, 0) if self._under_way else (self.epoch, self.step)
 
-    def look_again(self) -> None:
-        """A pass that has been opened, and handed nothing out, is to be opened anew: something about it has changed."""
-        if not self._under_way:
-            self._asked = self.next_pass()
-
     def end(self, epoch: int, step: int) -> bool:
         """The pass that came to this place has nothing more; returns whether it was to go on there and had nothing at
         all, so that the epoch was over before, and the next one is what it should deliver."""

@@ -8,6 +8,10 @@ from torch import distributed
 from onthefly.mixing.ranks import Shard
 
 
+class DisagreementError(ValueError):
+    """Processes that are to deliver the same mix don't; no batch has been asked for yet."""
+
+
 def this_shard() -> Shard:
     """This process's part: what ``torch.distributed`` says now, all of it where that is not initialised."""
     if not (distributed.is_available() and distributed.is_initialized()):
@@ -19,7 +23,7 @@ def check_agreement(mine: Mapping[str, Any]) -> None:
     """Compare plain values among all processes, each of which must call this.
 
     Raises:
-        ValueError: in every process, if any of them differs, naming what differs and both values.
+        DisagreementError: in every process, if any of them differs, naming what differs and both values.
     """
     rank, world = distributed.get_rank(), distributed.get_world_size()
     everyone: list[Any] = [None] * world
@@ -27,7 +31,7 @@ def check_agreement(mine: Mapping[str, Any]) -> None:
     for other, theirs in enumerate(everyone):
         lines = disagreements(everyone[0], theirs)
         if lines:
-            raise ValueError(
+            raise DisagreementError(
                 f"ranks: expected all {world} processes to deliver the same mix, found that rank {other} differs from "
                 f"rank 0 (this is rank {rank}); wrap the loader alike in all, and iterate it in all or in none:\n  "
                 + "\n  ".join(lines)

@@ -23,11 +23,13 @@ class SlotBatch(NamedTuple):
     Attributes:
         slots: what they are.
         draw: what random choices about the batch are keyed by, augmentation among them; 63 bits.
+        epoch: its epoch.
         step: its number in the epoch.
     """
 
     slots: Slots
     draw: int
+    epoch: int
     step: int
 
 
@@ -48,6 +50,7 @@ class PlanSampler(Position, DistributedSampler[Any]):
     def __init__(self, plan: MixPlan, *, shard: Shard | None = None, batch_size: int | None = None) -> None:
         self._plan, self._shard, self._batch_size = plan, shard, batch_size
         self._behind = 0
+        self._resumed: tuple[int, int] | None = None
 
     @property
     def shard(self) -> Shard:
@@ -94,21 +97,31 @@ class PlanSampler(Position, DistributedSampler[Any]):
 
     def resume(self, epoch: int, step: int) -> None:
         """As ``Position`` does; how a framework counts shows when it sets the next epoch."""
-        self._behind = 0
+        self._behind, self._resumed = 0, (self.plan.batch_size, step)
         super().resume(epoch, step)
 
     def go_to(self, epoch: int) -> None:
         """As ``Position`` does, refusing an epoch beyond the length of training."""
-        super().go_to(epoch)
         self.plan.check_epoch(epoch)
+        super().go_to(epoch)
 
     def __iter__(self) -> Iterator[SlotBatch | None]:
         self.aim(*self.next_pass())
         plan, shard = self.plan, self.shard
         if self._shard is None and shard.world > 1:
             check_agreement({"epoch": self.epoch, "step": self.step, "log": plan.log, **plan.settings()})
+        self._check_resumed(plan)
         plan.epoch(self.epoch)  # what can't be planned is refused now
         return chain.from_iterable(map(_in_place_of_its_slots, self._batches(plan, shard, self.epoch, self.step)))
+
+    def _check_resumed(self, plan: MixPlan) -> None:
+        """Refuse to count a state's steps in global batches of another size."""
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None and resumed[1] == self.step > 0 and resumed[0] != plan.batch_size:
+            raise ValueError(
+                f"state: expected global batches of {plan.batch_size}, those of {self.shard.world} processes, found "
+                f"{resumed[0]} when it was loaded; load it once the process group exists"
+            )
 
     def _batches(self, plan: MixPlan, shard: Shard, epoch: int, step: int) -> Iterator[SlotBatch]:
         slots = plan.epoch(epoch)
@@ -120,7 +133,7 @@ class PlanSampler(Position, DistributedSampler[Any]):
             draws = sample_key(plan.seed, Purpose.AUGMENT, epoch, np.array([part[0] for part in parts])).tolist()
             for batch, part, draw in zip(batches, parts, draws, strict=True):
                 some = slice(part.start, part.stop) if isinstance(part, range) else part
-                yield SlotBatch(slots[some], draw, batch)
+                yield SlotBatch(slots[some], draw, epoch, batch)
 
 
 def _in_place_of_its_slots(batch: SlotBatch) -> Iterator[SlotBatch | None]:

@@ -1,6 +1,8 @@
 """The source of a stream: any iterable of batches, opened anew for every pass, at any batch."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from onthefly.data.processes import this_shard
@@ -39,6 +41,8 @@ class Source:
         self.length = length
         self._shard, self._sharded = shard, sharded
         self._state: Any = None
+        self._state_of: tuple[int, int] | None = None
+        self._last: Any = None
         self.shard  # noqa: B018 - refuses what is missing now rather than later
 
     @property
@@ -78,6 +82,11 @@ class Source:
             raise TypeError(f"{name} has no len(); pass length= to wrap, the batches of a pass") from error
 
     @property
+    def place(self) -> tuple[int, int]:
+        """Which process's part it is: rank and number of processes."""
+        return self.shard.rank, self.shard.world
+
+    @property
     def known_length(self) -> int | None:
         """The same, or None."""
         try:
@@ -91,26 +100,39 @@ class Source:
             return self._state
         return self.batches.state_dict() if self._can_resume else None
 
-    def resume(self, state: Any) -> None:
-        """Let the next pass begin where a state was taken."""
+    def resume(self, state: Any, epoch: int, step: int) -> None:
+        """Let the next pass, if it begins here, begin where a state was taken."""
         if state is not None and not self._can_resume:
             raise ValueError(
                 f"state: expected a stream that can load_state_dict, as when it was saved, found a "
                 f"{type(self.batches).__name__} that can't; wrap the same kind of loader"
             )
-        self._state = state
+        self._state, self._state_of = state, (epoch, step)
 
     def open(self, epoch: int, step: int) -> "Pass":
         """The batches of a pass from a step on."""
-        batches = self.batches if isinstance(self.batches, Iterable) else self.batches()
-        for part in _with_parts(batches):
-            if callable(getattr(part, "set_epoch", None)):
-                part.set_epoch(epoch)
-        resumed = step > 0 and self._state is not None
+        batches = self._made()
+        resumed = self._state is not None and self._state_of == (epoch, step)
         if resumed:
             self.batches.load_state_dict(self._state)
         self._state = None
-        return Pass(iter(batches), self, epoch, step, behind=step if resumed else 0)
+        for part in _with_parts(batches):
+            if callable(getattr(part, "set_epoch", None)):
+                part.set_epoch(epoch)
+        return Pass(batches, self, epoch, step, resumed=resumed)
+
+    def _made(self) -> Any:
+        """What is gone through in a pass: the batches, or those that the function makes."""
+        if isinstance(self.batches, Iterable):
+            return self.batches
+        made = self.batches()
+        if made is self._last and isinstance(made, Iterator):
+            raise TypeError(
+                "wrap: expected a function that makes its batches anew for every epoch, found one that returned the "
+                f"same {type(made).__name__} again, which is used up; make it inside the function"
+            )
+        self._last = made
+        return made
 
     @property
     def turns(self) -> int:
@@ -125,52 +147,82 @@ class Source:
 class Pass(Iterator[Any]):
     """One pass over a source. An error costs its own batch only; iteration can go on after it.
 
+    Args:
+        batches: what is gone through.
+        source: that they are of.
+        epoch: the number of the pass.
+        step: where in it to begin.
+        resumed: whether the batches begin there by themselves; else what lies before is gone through.
+
     Attributes:
         step: batches handed out, or lost to an error, since the pass began.
     """
 
-    def __init__(self, batches: Iterator[Any], source: Source, epoch: int, step: int, *, behind: int) -> None:
-        self._batches, self._source, self._epoch, self.step = batches, source, epoch, step
+    def __init__(self, batches: Any, source: Source, epoch: int, step: int, *, resumed: bool) -> None:
+        self._all, self._batches, self._source, self._epoch, self.step = batches, iter(batches), source, epoch, step
         self._turns, self._shard = source.turns, source.shard
-        self._asked = behind * self._turns
+        self._behind = 0 if resumed else step
+        self._may_be_over = resumed and step == 0
 
     def __next__(self) -> Any:
         if self.step == self._source.length:
             raise StopIteration
         try:
-            self._catch_up()
-            turn = [self._ask() for _ in range(self._turns)]
+            while self._behind:
+                self._skip()
+            batch = self._turn()
         except StopIteration:
+            if self._may_be_over:
+                return self._begin_again()
             self._check_end()
             raise
         except Exception:
             self.step += 1
             raise
         self.step += 1
-        return turn[self._shard.rank if self._turns > 1 else 0]
+        self._may_be_over = False
+        return batch
 
-    def _catch_up(self) -> None:
-        """Leave out what lies before this step: earlier batches, and the rest of a turn that was lost to an error."""
-        while self._asked < self.step * self._turns:
+    def _skip(self) -> None:
+        """Go through a batch that lies behind; an error that it costs has been told."""
+        self._behind -= 1
+        with suppress(Exception):
+            self._turn()
+
+    def _turn(self) -> Any:
+        """A batch for each process that shares the source, of which this one's is taken; an error costs all of them."""
+        error: Exception | None = None
+        turn = []
+        for _ in range(self._turns):
             try:
-                self._ask()
+                turn.append(next(self._batches))
             except StopIteration:
                 raise
-            except Exception:  # noqa: BLE001 - it has cost its own batch, which lies behind
-                continue
+            except Exception as one:  # noqa: BLE001 - it is raised when the turn is over
+                error = one
+        if error is not None:
+            raise error
+        return turn[self._shard.rank if self._turns > 1 else 0]
 
-    def _ask(self) -> Any:
-        self._asked += 1
-        return next(self._batches)
+    def _begin_again(self) -> Any:
+        """A state taken at the end of a pass may be of its end, or of the beginning of the next."""
+        self._may_be_over, self._batches = False, iter(self._all)
+        return next(self)
 
     def _check_end(self) -> None:
-        """Several processes must have equally many batches."""
+        """As many batches must come as were said to; of several processes without fail."""
         if self._source.length is not None and self._shard.world > 1:
             raise ValueError(
                 f"length: expected {self._source.length} batches in epoch {self._epoch} on each of {self._shard.world} "
                 f"processes, found {self.step} on rank {self._shard.rank}: the shards are uneven, and the other "
                 "processes would wait for ever; pass the length of the shortest"
             ) from None
+        if self._source.length is not None:
+            warnings.warn(
+                f"length: expected {self._source.length} batches in epoch {self._epoch}, found {self.step}: schedules "
+                "reckon with more than comes; pass the number of batches of a pass",
+                stacklevel=2,
+            )
 
 
 def _with_parts(batches: Any) -> list[Any]:

@@ -22,6 +22,7 @@ from onthefly.mixing.stream import StreamPlan
 
 Ints = NDArray[np.int64]
 
+_SAMPLES = "; if these are samples rather than batches, write DataLoader(dataset, batch_size=...)"
 _HINT = ", as it has labels; let the stream yield batches of rows, and labels= the class of every row"
 
 
@@ -79,7 +80,7 @@ class MixStream(IterableDataset[Any]):
         chosen = np.zeros(len(labels), np.bool_)
         chosen[kept] = True
         real = batch if chosen.all() else select(batch, torch.from_numpy(chosen))
-        return HostBatch(slots, draw, step, real, _sources(plan, batch, labels, slots), True)
+        return HostBatch(slots, draw, epoch, step, real, _sources(plan, batch, labels, slots), True)
 
     def _labels_of(self, batch: Any, names: Classes) -> Ints:
         found = _found_in(batch) if self._labels is None else self._labels(batch)
@@ -90,6 +91,7 @@ class MixStream(IterableDataset[Any]):
             raise ValueError(
                 f"labels: expected the class of every row of the batch, found an array of {values.dtype} and shape "
                 f"{values.shape}; pass labels=lambda batch: ..., one group number for each row"
+                f"{'' if values.ndim else _SAMPLES}"
             )
         wrong = values[(values < 0) | (values >= names.count)] if values.dtype.kind != "b" else values[:0]
         if len(wrong):

@@ -66,9 +66,7 @@ class CombinedGenerator(FrozenGenerator):
 
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         made, back = self._asked(labels, keys, sources, lambda one: one.sample)
-        if all(isinstance(part, Tensor) for part in made):
-            return torch.cat(made)[back]
-        return self.batch(labels, keys, sources)
+        return rows_of(change(_joined, *made), back)
 
     def batch(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         made, back = self._asked(labels, keys, sources, lambda one: one.batch)

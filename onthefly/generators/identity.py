@@ -1,9 +1,11 @@
-"""Which generator it is: where it came from, and a hash of all that it holds."""
+"""Which generator it is: where it came from, and a hash of what makes its samples."""
 
 import hashlib
 from collections.abc import Iterator
+from types import CodeType, FunctionType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +13,8 @@ from onthefly.generators.base import FrozenGenerator
 
 
 def identity(generator: FrozenGenerator) -> dict[str, Any]:
-    """A generator as plain values: its class, its checkpoint if it has one, and a hash of weights, card and spec.
+    """A generator as plain values: its class, its checkpoint if it has one, and a hash of weights, arrays, card, spec
+    and functions (that of ``map`` among them); of a class of your own, not of the numbers that it holds.
 
     >>> from onthefly.testing import CountingGenerator
     >>> identity(CountingGenerator((1, 8, 8), classes=2))["is"]
@@ -38,8 +41,12 @@ def _held(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(value, nn.Module):
         for name, tensor in sorted(value.state_dict().items()):
             yield f"{at}.{name}", tensor
-    elif isinstance(value, Tensor):
-        yield at, value
+    elif isinstance(value, (Tensor, np.ndarray)):
+        yield at, torch.as_tensor(value)
+    elif isinstance(value, FunctionType):
+        code = value.__code__
+        constants = [constant for constant in code.co_consts if not isinstance(constant, CodeType)]
+        yield at, f"{value.__qualname__}{code.co_code.hex()}{code.co_names}{constants}"
     elif isinstance(value, dict):
         for name, inside in sorted(value.items(), key=str):
             yield from _held(inside, f"{at}.{name}")

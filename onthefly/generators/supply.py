@@ -1,5 +1,6 @@
 """The supply: what fills synthetic slots, made for them or remembered from an earlier one."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onthefly.data.batches import bytes_of, select, unbatch
+from onthefly.data.batches import bytes_of, owned, select, unbatch
 from onthefly.data.nested import change
 from onthefly.generators.base import FrozenGenerator
 from onthefly.mixing.slots import Slots
@@ -23,11 +24,12 @@ class Supply:
 
     Args:
         generator: on the device where samples are wanted.
+        window: the most samples to remember; None for as many as there is room for.
     """
 
-    def __init__(self, generator: FrozenGenerator) -> None:
+    def __init__(self, generator: FrozenGenerator, window: int | None = None) -> None:
         self.generator = generator
-        self.memo = Memo(generator.cache_bytes)
+        self.memo = Memo(generator.cache_bytes, window)
 
     def batch(self, slots: Slots, device: torch.device, sources: Any) -> tuple[Any, Bools]:
         """Samples for synthetic slots, batched as ``default_collate`` would; and which were made now: ``bool[n]``."""
@@ -65,14 +67,16 @@ class Supply:
 
 
 class Memo:
-    """Samples by their keys, of at most so many bytes; when they are more, those go that were used longest ago.
+    """Samples by their keys, at most so many bytes and so many of them; what was used longest ago goes first, be it
+    that its last use went to another process, or was skipped.
 
     Args:
         most: bytes.
+        count: samples; None for any number.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most, self.bytes = most, 0
+    def __init__(self, most: int, count: int | None = None) -> None:
+        self.most, self.count, self.bytes = most, sys.maxsize if count is None else count, 0
         self._kept: dict[int, tuple[Any, int]] = {}
 
     def __len__(self) -> int:
@@ -86,11 +90,11 @@ class Memo:
         """Remember a sample, in memory of its own; or, if it is known, that it was used just now."""
         known = self._kept.pop(key, None)
         if known is None:
-            item = change(lambda part: part.clone() if isinstance(part, Tensor) else part, item)
+            item = change(owned, item)
             known = item, bytes_of(item)
             self.bytes += known[1]
         self._kept[key] = known
-        while self.bytes > self.most:
+        while self.bytes > self.most or len(self) > self.count:
             self.drop(next(iter(self._kept)))
 
     def drop(self, key: int) -> None:

@@ -54,6 +54,9 @@ class Power(Balance):
     def weights(self, real: Ints) -> Floats:
         return np.asarray(real.astype(np.float64) ** self.exponent)
 
+    def __str__(self) -> str:
+        return {0.0: "the uniform balance", 1.0: "the natural balance"}.get(self.exponent, repr(self))
+
 
 @dataclass(frozen=True)
 class EffectiveNumber(Balance):

@@ -53,7 +53,7 @@ def epochs_at(log: Log, epoch: int, otherwise: int | None) -> int | None:
     return next((one.epochs for one in reversed(log) if one.epochs and one.epoch <= epoch), otherwise)
 
 
-def as_feedback(epoch: int, scores: ArrayLike, schedule: Schedule, classes: Classes) -> Change:
+def as_feedback(epoch: int, scores: ArrayLike | Mapping[Any, float], schedule: Schedule, classes: Classes) -> Change:
     """Scores of all classes, from 0 to 1, that a schedule is to follow from an epoch on.
 
     Raises:
@@ -65,6 +65,8 @@ def as_feedback(epoch: int, scores: ArrayLike, schedule: Schedule, classes: Clas
             f"feedback: expected a ratio that follows scores, found {schedule}; pass ratio=Feedback(...), from "
             "onthefly.schedule"
         )
+    if isinstance(scores, Mapping):
+        scores = _in_order(scores, classes)
     found = np.asarray(scores, np.float64)
     if found.shape != (classes.count,):
         raise ValueError(
@@ -78,3 +80,11 @@ def as_feedback(epoch: int, scores: ArrayLike, schedule: Schedule, classes: Clas
             "a class without validation samples has no score of its own: give it the mean of the others"
         )
     return Change(epoch, scores=tuple(found.tolist()))
+
+
+def _in_order(scores: Mapping[Any, float], classes: Classes) -> list[float]:
+    given = {classes.number(key, "feedback"): score for key, score in scores.items()}
+    missing = sorted(set(range(classes.count)) - given.keys())
+    if missing:
+        raise ValueError(f"feedback: expected a score for each of {classes}, found none for {classes.listed(missing)}")
+    return [given[number] for number in range(classes.count)]

@@ -1,7 +1,7 @@
 """The plan: what every slot of every batch will be, as a function of the epoch alone."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -168,6 +168,10 @@ class MixPlan:
 
     def settings(self) -> dict[str, str | int | None]:
         """What two plans must share to be the same, as plain values that can be compared and shown."""
+        return dict(self._settings)
+
+    @cached_property
+    def _settings(self) -> dict[str, str | int | None]:
         return {
             "samples": len(self.labels),
             "labels": self.fingerprint,
@@ -219,12 +223,12 @@ class MixPlan:
         """
         return self.schedule(np.full(self.classes.count, progress), self._each, self._census_at(epoch))
 
-    def feedback(self, epoch: int, scores: ArrayLike) -> None:
+    def feedback(self, epoch: int, scores: ArrayLike | Mapping[Any, float]) -> None:
         """Let the ratio follow scores from an epoch on.
 
         Args:
             epoch: the first that is to know of them.
-            scores: ``float[C]``, from 0 to 1.
+            scores: ``float[C]``, from 0 to 1, or ``{class: score}``.
 
         Raises:
             ValueError: if the ratio doesn't look at scores, or they aren't one for each class.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,13 @@ class Shard:
                 "shard: expected (rank, world_size), whole numbers with 0 <= rank < world_size, found "
                 f"({self.rank!r}, {self.world!r})"
             )
+
+    @classmethod
+    def of(cls, shard: Any) -> "Shard":
+        """The part that a user means by ``(rank, world_size)``."""
+        if not (isinstance(shard, (tuple, list)) and len(shard) == 2):
+            raise ValueError(f"shard: expected (rank, world_size), found {shard!r}")
+        return cls(*shard)
 
     def batches(self, length: int, batch_size: int) -> int:
         """How many global batches of an epoch are delivered."""

@@ -1,5 +1,6 @@
 """The plan of a stream: which rows of each batch become synthetic, decided as the batches come."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -145,7 +146,7 @@ class StreamPlan:
                 "training; loader.set_epoch(e) says which epoch is next"
             )
 
-    def feedback(self, epoch: int, scores: ArrayLike) -> None:
+    def feedback(self, epoch: int, scores: ArrayLike | Mapping[Any, float]) -> None:
         """As for ``MixPlan``."""
         self.change(as_feedback(epoch, scores, self.schedule, self.classes))
 

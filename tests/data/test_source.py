@@ -152,7 +152,7 @@ def test_a_source_that_knows_its_place_is_put_there(step: int) -> None:
         next(opened)
     placed = Placed(5)
     again = Source(placed)
-    again.resume(first.state())
+    again.resume(first.state(), 0, step)
     assert again.state() == first.state() == {"place": step}  # saved again before it goes on
     assert list(again.open(0, step)) == list(opened)
     assert placed.reads == 5 - step
@@ -161,14 +161,14 @@ def test_a_source_that_knows_its_place_is_put_there(step: int) -> None:
 
 def test_another_place_than_that_of_its_state_is_gone_to_batch_by_batch() -> None:
     source = Source(Placed(5))
-    source.resume({"place": 3})
+    source.resume({"place": 3}, 0, 3)
     assert list(source.open(2, 0)) == [0, 1, 2, 3, 4]
 
 
 def test_a_state_of_another_kind_of_source_is_refused(refused: Any) -> None:
     source = Source([1, 2])
     assert source.state() is None
-    refused(lambda: source.resume({"place": 1}), "state:", "load_state_dict", "found a list", "same kind")
+    refused(lambda: source.resume({"place": 1}, 0, 1), "state:", "load_state_dict", "found a list", "same kind")
 
 
 class Told:

@@ -189,3 +189,31 @@ class TestMemo:
         memo.drop(1)
         memo.drop(1)
         assert (memo.bytes, len(memo)) == (0, 0)
+
+
+def test_what_is_skipped_is_forgotten_too(images: TensorDataset) -> None:
+    """Passes that are left early skip the last uses of many samples."""
+    plain = DataLoader(images, 8, shuffle=True)
+    loader = onthefly.wrap(plain, CountingGenerator((1, 8, 8), 4).reused(4), ratio=1, balance="natural", device="cpu")
+    assert loader.mix is not None
+    for _ in range(30):
+        next(iter(loader))
+    memo = loader.mix.collate._supply.memo  # type: ignore[union-attr]
+    assert 0 < len(memo) <= loader.planned("test").reuse.window.sum()
+
+
+def test_arrays_are_remembered_in_memory_of_their_own(images: TensorDataset) -> None:
+    def collate(samples: Any) -> Any:
+        for image, _ in samples:
+            image *= 0.5
+        return [np.stack([image for image, _ in samples]), [label for _, label in samples]]
+
+    arrays = [(image.numpy().copy(), int(label)) for image, label in images]
+    made = CountingGenerator((1, 8, 8), 4).map(lambda image, label: (image.numpy(), int(label)))
+    seen: dict[int, Any] = {}
+    plain = DataLoader(arrays, 8, shuffle=True, collate_fn=collate)
+    labels = images.tensors[1]
+    for pixels, _, info in onthefly.wrap(plain, made.reused(4), ratio=1, labels=labels, device="cpu", tag=True):
+        for key, image in zip(info.key.tolist(), pixels, strict=True):
+            assert np.array_equal(seen.setdefault(key, image.copy()), image)
+    assert len(seen) < len(images)

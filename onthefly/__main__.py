@@ -1,0 +1,5 @@
+"""`python -m onthefly`: the command line."""
+
+from onthefly.cli import main
+
+main()
