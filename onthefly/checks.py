@@ -120,8 +120,7 @@ def _one_group(batch: Any) -> Any:
 def as_plannable(loader: DataLoader[Any]) -> BatchSampler:
     """How a loader makes its batches; refuses what a plan would take away without a word, and warns of what looks like
     validation data."""
-    batches, dataset = loader.batch_sampler, cast(Any, loader.dataset)
-    assert type(batches) is BatchSampler
+    batches, dataset = cast(BatchSampler, loader.batch_sampler), cast(Any, loader.dataset)
     sampler = batches.sampler
     replaced = isinstance(sampler, RandomSampler) and (sampler.replacement or sampler.num_samples != len(dataset))
     if type(sampler) not in (RandomSampler, SequentialSampler) or replaced:

@@ -39,7 +39,7 @@ def expected(plan: "StreamPlan", wished: Schedule | None = None, makes: Bools | 
         )
     epochs, counts = plan.epochs or 1, plan.counts
     wanted = counts if plan.natural or plan.top_up else plan.shares * counts.sum()
-    made = np.array([wanted * _rate(plan, epoch) for epoch in range(epochs)])
+    made = np.array([wanted * _rate(plan, counts, epoch) for epoch in range(epochs)])
     kept = [counts if plan.top_up else _kept(counts, wanted - some, counts.sum() - some.sum()) for some in made]
     real, synthetic = _rounded(np.array(kept)), _rounded(made)
     size = -(-int(counts.sum()) // plan.length) if plan.length else 1
@@ -52,12 +52,11 @@ def expected(plan: "StreamPlan", wished: Schedule | None = None, makes: Bools | 
     return cautioned(found, plan.schedule if wished is None else wished, plan.census, makes)
 
 
-def _rate(plan: "StreamPlan", epoch: int) -> Floats:
+def _rate(plan: "StreamPlan", counts: Ints, epoch: int) -> Floats:
     """The synthetic samples that each slot of an epoch earns its class, on average: ``float64[C]``."""
     steps = plan.length if plan.length and plan.schedule.changes else 1
     moments = np.linspace(0, steps - 1, min(steps, _MOMENTS)).astype(int)
-    assert plan.counts is not None
-    return np.asarray(np.mean([plan.rate(plan.counts, epoch, step) for step in moments.tolist()], axis=0))
+    return np.asarray(np.mean([plan.rate(counts, epoch, step) for step in moments.tolist()], axis=0))
 
 
 def _kept(came: Ints, wanted: Floats, many: float) -> Floats:
