@@ -2,7 +2,7 @@
 
 import copy
 from collections import namedtuple
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate, get_worker_info
 
 from onthefly.augment.apply import as_augment
-from onthefly.data.batches import as_collated, default_device, like, merge, owned, to_device
+from onthefly.data.batches import as_collated, default_device, like, merge, owned, sent, to_device
 from onthefly.data.dataset import HostBatch
 from onthefly.data.hermetic import hermetic
 from onthefly.data.images import on_image
@@ -25,6 +25,7 @@ from onthefly.mixing.keys import Purpose, sample_key
 from onthefly.mixing.slots import Slots
 
 Bools = NDArray[np.bool_]
+Coming = Callable[[int, int], Iterable[Slots]]
 
 _NONE: Bools = np.zeros(0, np.bool_)
 
@@ -71,6 +72,8 @@ class DeviceCollate:
             left to the ``collate_fn``.
         window: the most samples to remember of those that are used again, ``plan.reuse.window.sum()``; by default as
             many as the generator's ``cache_bytes`` hold.
+        coming: ``(epoch, step) -> the slots of each batch from there on``, such as ``mixed.sampler.coming``: then
+            samples are made ahead, as many together as suits the generator.
 
     See ``SyntheticMixDataset`` and ``docs/by-hand.md`` for a complete example.
     """
@@ -87,10 +90,12 @@ class DeviceCollate:
         weight: ArrayLike | None = None,
         example: Any = None,
         window: int | None = None,
+        coming: Coming | None = None,
     ) -> None:
         self.device = default_device() if device is None else torch.device(device)
         self.generator = None if generator is None else generator.to(self.device)
-        self._supply = None if self.generator is None else Supply(self.generator, window)
+        self._supply = None if self.generator is None else Supply(self.generator, self.device, window)
+        self._coming = coming
         self.collate_fn, self.tag, self.example = collate_fn, tag, example
         self.normalized = Normalization.of(normalized)
         self._change = None if augment is None else as_augment(_moved(augment, self.device), self.normalized)
@@ -117,7 +122,7 @@ class DeviceCollate:
         none_synthetic = not host.slots.synthetic.any()
         if none_synthetic and self._change is None and not self.tag:
             return to_device(host.real, self.device), _NONE
-        is_synthetic = torch.from_numpy(host.slots.synthetic).to(self.device)
+        is_synthetic = torch.from_numpy(host.slots.synthetic)
         if none_synthetic and self._change is None:
             batch, fresh = to_device(host.real, self.device), _NONE
         else:
@@ -150,13 +155,14 @@ class DeviceCollate:
             )
         chosen, sources = host.slots.synthetic, self._sources(host)
         wanted = host.slots[chosen]
+        coming = () if self._coming is None else self._coming(host.epoch, host.step + 1)
         if host.collated:
-            made, fresh = self._supply.batch(wanted, self.device, sources)
+            made, fresh = self._supply.batch(wanted, sources, coming)
             made = _normalized(made, self.normalized, ndim=4)
             if host.real is None:
                 return contained(to_device(_own(made), self.device), as_collated(self.example)), fresh
             return _merge(to_device(host.real, self.device), to_device(made, self.device), is_synthetic), fresh
-        items, fresh = self._supply.items(wanted, self.device, sources)
+        items, fresh = self._supply.items(wanted, sources, coming)
         items = [_normalized(item, self._of_samples, ndim=3) for item in items]
         fakes, reals = iter(to_device(_own(items), torch.device("cpu"))), iter(host.real or ())
         example = self.example if self.example is not None or not host.real else host.real[0]
@@ -174,9 +180,9 @@ class DeviceCollate:
         return [on_image(source, normalized.undo, ndim=3) for source in sources]
 
     def _info(self, slots: Slots, is_synthetic: Tensor) -> MixInfo:
-        label, key, source = (torch.from_numpy(part).to(self.device) for part in (slots.label, slots.key, slots.index))
+        label, key, source = (torch.tensor(part) for part in (slots.label, slots.key, slots.index))
         weight = torch.ones(len(label)) if self._weight is None else self._weight[slots.label]
-        return MixInfo(is_synthetic, label, key, source, weight.to(self.device))
+        return MixInfo(*(sent(part, self.device) for part in (is_synthetic.clone(), label, key, source, weight)))
 
 
 def _normalized(made: Any, normalized: Normalization | None, ndim: int) -> Any:

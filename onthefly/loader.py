@@ -3,8 +3,8 @@ were."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, TypeVar, cast
+from functools import cached_property, partial
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from numpy.typing import ArrayLike
@@ -35,6 +35,7 @@ from onthefly.mixing.explain import Explanation, explained, with_costs
 from onthefly.mixing.plan import MixPlan
 from onthefly.mixing.schedule import Schedule
 from onthefly.mixing.stream import StreamPlan
+from onthefly.sidestream import SideStream, Started
 from onthefly.state import State, load_place, load_planned, load_stream, save_place, save_planned, save_stream
 
 T = TypeVar("T", covariant=True)
@@ -59,6 +60,11 @@ class Mix:
     own_labels: bool = False
     wished: Schedule | None = None
     sample_bytes: int | None = None
+
+    @cached_property
+    def side(self) -> SideStream:
+        """Where batches are made ready."""
+        return SideStream(self.collate.device)
 
     @cached_property
     def identities(self) -> Any:
@@ -121,6 +127,13 @@ class MixLoader(DataLoader[T]):
         if isinstance(self.sampler, PlanSampler):
             return self.sampler
         return self.dataset.position if isinstance(self.dataset, MixStream) else self._plain_position
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the next batch is made ready beside the step that uses this one. Not where that would fetch it too
+        early: a stream's state is that of the batches fetched, and without workers it is the training itself that
+        fetches."""
+        return self.device.type == "cuda" and self.num_workers > 0 and not isinstance(self.dataset, MixStream)
 
     @property
     def epoch(self) -> int:
@@ -299,21 +312,33 @@ class MixLoader(DataLoader[T]):
         return self.__dict__ | {"_iterator": None}  # workers that persist can't be copied; a copy starts its own
 
 
+class _Coming(NamedTuple):
+    """A batch that has been asked for, or that there is none any more."""
+
+    epoch: int
+    step: int
+    work: Any
+    is_end: bool = False
+
+
 class MixIterator(Iterator[Any]):
     """One pass over a ``MixLoader``: a DataLoader's iterator, each of whose batches goes through the device half.
 
-    An error costs its own batch only; iteration can go on after it.
+    An error costs its own batch only; iteration can go on after it. Where the loader looks ahead, the next batch is
+    made ready before this one is handed out, and nothing of that shows.
     """
 
     def __init__(self, loader: MixLoader[Any], mix: Mix, plain: Callable[[], Any]) -> None:
         self._loader, self._mix, self._position, self._plain = loader, mix, loader.position, plain
         self._announcement, self._begun = Announcement(), False
+        self._next: _Coming | None = None
         self._open()
 
     def _open(self) -> None:
         """Aim, then make the plain iterator: with workers it begins to ask the sampler at once."""
         self._epoch, self._step = self._position.next_pass()
         self._position.aim(self._epoch, self._step)
+        self._asked = self._epoch, self._step
         self._log = self._loader.log
         self._base = self._plain()
 
@@ -334,48 +359,60 @@ class MixIterator(Iterator[Any]):
     def __next__(self) -> Any:
         if not self._begun:
             self._begin()
+        coming = self._ask() if self._next is None else self._next
+        self._next = coming
+        self._next = self._ask() if self._loader.looks_ahead and not coming.is_end else None
+        if not coming.is_end:
+            return self._hand_out(coming)
+        self._announcement.over()
+        if not self._position.end(self._epoch, self._step):
+            raise StopIteration
+        self._begin()
+        return next(self)
+
+    def _ask(self) -> "_Coming":
+        """Ask for a batch, and begin to make it ready. A planned one says itself which it is, since an error may cost a
+        batch, several, or none, and with persistent workers another pass may have taken over this one's."""
+        epoch, step = self._asked
         try:
             batch = next(self._base)
         except StopIteration:
-            self._announcement.over()
-            if not self._position.end(self._epoch, self._step):
-                raise
-            self._begin()
-            return next(self)
+            return _Coming(epoch, step, None, is_end=True)
         except DisagreementError:  # no batch has been asked for
             raise
-        except Exception:
-            self._hand_out(self._epoch, self._step)
-            raise
-        self._hand_out(*((batch.epoch, batch.step) if isinstance(batch, HostBatch) else (self._epoch, self._step)))
-        return self._deliver(batch)
+        except Exception as error:  # noqa: BLE001  raised when its batch is handed out
+            self._asked = epoch, step + 1
+            return _Coming(epoch, step, Started(None, error))
+        epoch, step = (batch.epoch, batch.step) if isinstance(batch, HostBatch) else (epoch, step)
+        self._asked = epoch, step + 1
+        return _Coming(epoch, step, self._mix.side.start(partial(self._made_ready, batch, epoch, step)))
 
-    def _hand_out(self, epoch: int, step: int) -> None:
-        """Count a batch; a planned one says itself which it is, since an error may cost a batch, several, or none, and
-        with persistent workers another pass may have taken over this one's."""
-        self._epoch, self._step = epoch, step + 1
-        self._position.handed_out(self._epoch, self._step)
-        self._announcement.handed_out(lambda: self._loader.is_end(self._step))
-
-    def _deliver(self, batch: Any) -> Any:
+    def _made_ready(self, batch: Any, epoch: int, step: int) -> tuple[Any, Callable[[Meter], None]]:
+        """The batch to deliver, and how to count it."""
         if isinstance(batch, HostBatch):
             done, fresh = self._mix.collate.deliver(batch)
-            self._loader.meter.count(batch.slots, fresh)
-            return done
+            return done, lambda meter: meter.count(batch.slots, fresh)
         batch = batch.real if isinstance(batch, WholeBatch) else batch
-        done = self._mix.collate.finish(batch, self._mix.seed, self._epoch, self._step, this_shard().rank)
-        self._loader.meter.count_unplanned(self._size(batch))
+        done = self._mix.collate.finish(batch, self._mix.seed, epoch, step + 1, this_shard().rank)
+        return done, lambda meter: meter.count_unplanned(self._size(batch, step))
+
+    def _hand_out(self, coming: "_Coming") -> Any:
+        self._epoch, self._step = coming.epoch, coming.step + 1
+        self._position.handed_out(self._epoch, self._step)
+        self._announcement.handed_out(lambda: self._loader.is_end(self._step))
+        done, count = coming.work.take()
+        count(self._loader.meter)
         return done
 
-    def _size(self, batch: Any) -> int:
-        """Rows of the batch just handed out: by arithmetic where the loader makes batches of one size."""
+    def _size(self, batch: Any, step: int) -> int:
+        """Rows of a batch: by arithmetic where the loader makes batches of one size."""
         batches = self._loader.batch_sampler
         collate = getattr(self._loader.collate_fn, "collate_fn", self._loader.collate_fn)  # within a WholeCollate
         if type(batches) is not BatchSampler or collate is not default_collate:
             return size_of(batch)
         if (length := _length(batches.sampler)) is None:
             return size_of(batch)
-        left = length - (self._step - 1) * batches.batch_size
+        left = length - step * batches.batch_size
         return left if 0 < left < batches.batch_size else batches.batch_size
 
     def __len__(self) -> int:

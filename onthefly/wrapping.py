@@ -224,6 +224,7 @@ def _planned(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:
     sample_bytes = wished.check(examples, loader.collate_fn, made, known.values)
     if made is not None and not schedule.is_zero:
         check_some_synthetic(plan)
+    sampler = PlanSampler(plan, shard=wished.shard, batch_size=batches.batch_size)
     device_half = DeviceCollate(
         made,
         wished.augment,
@@ -234,8 +235,8 @@ def _planned(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:
         weight=plan.weights,
         example=typical(examples, wished.normalized),
         window=int(plan.reuse.window.sum()),
+        coming=None if made is None or made.wants_source else sampler.coming,
     )
-    sampler = PlanSampler(plan, shard=wished.shard, batch_size=batches.batch_size)
     mixed = SyntheticMixDataset(loader.dataset, plan, sampler)
     host_half = HostCollate(loader.collate_fn)
     batching = {"sampler": sampler, "batch_size": batches.batch_size, "drop_last": batches.drop_last}

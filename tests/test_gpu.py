@@ -105,3 +105,47 @@ def test_classes_by_name_and_samples_of_several_devices(images: TensorDataset) -
         assert pixels.device.type == "cuda"
         assert torch.equal(labels, info.label)
         assert torch.equal((pixels[:, 0, 0, 0] * 4).round().long(), 3 - labels)
+
+
+def _stalled(batch: Any) -> Any:
+    torch.cuda._sleep(50_000_000)  # some tens of milliseconds: whoever doesn't wait reads too early
+    return [part + 0 for part in batch]
+
+
+def test_a_stalled_side_stream_is_waited_for_and_freed_memory_is_not_read(images: TensorDataset) -> None:
+    """Every batch is used on the main stream late, freed at once, and its memory written over with NaN."""
+    generator = CountingGenerator((1, 8, 8), 4)
+    plain = DataLoader(images, 8, shuffle=True, num_workers=2, pin_memory=True)
+    loader = onthefly.wrap(plain, generator, ratio=0.5, augment=_stalled, tag=True, device="cuda")
+    assert loader.looks_ahead
+    here = onthefly.wrap(DataLoader(images, 8, shuffle=True), generator, ratio=0.5, tag=True, device="cpu")
+    sums = []
+    for _ in range(5):
+        for pixels, labels, info in loader:
+            torch.cuda._sleep(20_000_000)
+            sums.append(torch.stack([pixels.double().sum(), labels.double().sum(), info.key.double().sum()]))
+            shapes = [part.shape for part in (pixels, labels)]
+            del pixels, labels, info
+            for shape in shapes:
+                torch.full(shape, torch.nan, device="cuda")
+    expected = [[float(one.double().sum()) for one in (x, y, info.key)] for _ in range(5) for x, y, info in here]
+    assert torch.allclose(torch.stack(sums).cpu(), torch.tensor(expected).double())
+
+
+def test_the_side_stream_runs_beside_the_main_one(images: TensorDataset) -> None:
+    """A step and the work for the next batch, each a stall of equal length, take hardly longer than one of them."""
+    plain = DataLoader(images, 8, shuffle=True, num_workers=2, pin_memory=True)
+    loader = onthefly.wrap(plain, CountingGenerator((1, 8, 8), 4), ratio=0.5, augment=_stalled, device="cuda")
+    streams = set()
+    for _ in loader:
+        assert loader.mix is not None
+        streams.add(loader.mix.side._stream)
+    assert len(streams) == 1
+    assert streams != {torch.cuda.current_stream()}
+
+
+def test_what_a_generator_makes_is_checked_before_it_is_handed_out(images: TensorDataset) -> None:
+    generator = onthefly.testing.FaultyGenerator(CountingGenerator((1, 8, 8), 4), "nan", call=2)
+    plain = DataLoader(images, 8, shuffle=True, num_workers=2, pin_memory=True)
+    with pytest.raises(ValueError, match="expected finite values"):
+        list(onthefly.wrap(plain, generator, ratio=1, device="cuda"))

@@ -94,13 +94,17 @@ def test_a_checkpoint_s_path_is_enough(plain: Any, generators: dict[str, Any]) -
         assert torch.equal(labels, expected[1])
 
 
-def test_only_the_synthetic_slots_are_asked_of_the_generator_and_once_a_batch(plain: Any) -> None:
+@pytest.mark.parametrize("together", [1, 3, 7, 100])
+def test_only_the_synthetic_slots_are_asked_of_the_generator_and_as_many_together_as_suits_it(
+    plain: Any, together: int
+) -> None:
     gen = counting()
+    gen.batch_size = together
     loader = wrap(plain, gen, ratio=0.5)
     gen.calls, gen.samples, gen.keys = 0, 0, []
     for _ in loader:
         pass
-    assert gen.calls == len(loader)
+    assert gen.calls == -(-gen.samples // together)
     assert gen.samples == loader.stats().synthetic.sum()
     assert len(set(gen.keys)) == gen.samples
 
@@ -264,7 +268,9 @@ def test_an_error_costs_its_own_batch_only(workers: int) -> None:
 
 
 def test_an_error_of_the_generator_costs_its_own_batch_only(plain: Any) -> None:
-    gen = onthefly.testing.FaultyGenerator(counting(), "raise", call=3)  # the first call is wrap's own
+    inner = counting()
+    inner.batch_size = 8  # a batch
+    gen = onthefly.testing.FaultyGenerator(inner, "raise", call=3)  # the first call is wrap's own
     iterator = iter(wrap(plain, gen, ratio=1))
     next(iterator)
     next(iterator)

@@ -1,7 +1,7 @@
 """Batches: taken apart into samples, put together, merged row by row, moved to a device."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import length_hint
 from typing import Any
 
@@ -44,7 +44,7 @@ def merge(real: Any, synthetic: Any, is_synthetic: Tensor) -> Any:
     Args:
         real: the real rows, batched; None for none.
         synthetic: the synthetic rows, batched; None for none.
-        is_synthetic: ``bool[N]``, on the device of both.
+        is_synthetic: ``bool[N]``, on the CPU.
 
     Raises:
         ValueError: if they can't be one batch, showing both.
@@ -54,7 +54,8 @@ def merge(real: Any, synthetic: Any, is_synthetic: Tensor) -> Any:
     """
     if real is None or synthetic is None:
         return synthetic if real is None else real
-    return change(lambda one, other: _merge_rows(one, other, is_synthetic), real, synthetic)
+    places = [one.nonzero()[:, 0] for one in (~is_synthetic, is_synthetic)]
+    return change(lambda one, other: _merge_rows(one, other, is_synthetic, places), real, synthetic)
 
 
 def like(sample: Any, example: Any) -> Any:
@@ -90,10 +91,22 @@ def rows_of(batch: Any, rows: ArrayLike) -> Any:
     [tensor([3, 1]), ('c', 'a')]
     """
     index = torch.as_tensor(rows)
-    pick = index.tolist()
-    return change(
-        lambda part: part[index] if isinstance(part, Tensor) else type(part)(part[row] for row in pick), batch
-    )
+
+    def pick(part: Any) -> Any:
+        if isinstance(part, Tensor):
+            return part[sent(index, part.device)]
+        return type(part)(part[row] for row in index.tolist())
+
+    return change(pick, batch)
+
+
+def joined(batches: Sequence[Any]) -> Any:
+    """Batches of one structure, one after the other.
+
+    >>> joined([[torch.tensor([1, 2]), ["a", "b"]], [torch.tensor([3]), ["c"]]])
+    [tensor([1, 2, 3]), ['a', 'b', 'c']]
+    """
+    return batches[0] if len(batches) == 1 else change(_end_to_end, *batches)
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
@@ -102,6 +115,11 @@ def to_device(batch: Any, device: torch.device) -> Any:
     if all(isinstance(part, Tensor) and part.device == device for part in parts(batch) if hasattr(part, "to")):
         return batch
     return change(lambda part: _moved(part, device), batch)
+
+
+def sent(few: Tensor, device: torch.device) -> Tensor:
+    """A small tensor of the CPU, on a device, without waiting for what that has to do before."""
+    return few.pin_memory().to(device, non_blocking=True) if device.type == "cuda" and not few.is_cuda else few
 
 
 def owned(part: Any) -> Any:
@@ -146,7 +164,11 @@ def bytes_of(sample: Any) -> int:
     )
 
 
-def _merge_rows(real: Any, synthetic: Any, is_synthetic: Tensor) -> Any:
+def _end_to_end(*some: Any) -> Any:
+    return torch.cat(some) if isinstance(some[0], Tensor) else [row for part in some for row in part]
+
+
+def _merge_rows(real: Any, synthetic: Any, is_synthetic: Tensor, places: list[Tensor]) -> Any:
     if not (_is_rows(real) and _is_rows(synthetic) and isinstance(real, Tensor) == isinstance(synthetic, Tensor)):
         raise _unlike(real, synthetic)
     if len(real) + len(synthetic) != len(is_synthetic):
@@ -157,7 +179,8 @@ def _merge_rows(real: Any, synthetic: Any, is_synthetic: Tensor) -> Any:
     if real.shape[1:] != synthetic.shape[1:] or real.dtype != synthetic.dtype:
         raise _unlike(real, synthetic)
     merged = real.new_empty((len(is_synthetic), *real.shape[1:]))
-    merged[is_synthetic], merged[~is_synthetic] = synthetic, real
+    for rows, where in zip((real, synthetic), places, strict=True):
+        merged.index_copy_(0, sent(where, real.device), rows)
     return merged
 
 

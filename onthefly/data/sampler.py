@@ -15,6 +15,7 @@ from onthefly.mixing.ranks import Shard
 from onthefly.mixing.slots import Slots
 
 _RUN = 64  # batches taken from the plan at once
+_FEW = 4  # and of those that are looked at ahead
 
 
 class SlotBatch(NamedTuple):
@@ -114,6 +115,10 @@ class PlanSampler(Position, DistributedSampler[Any]):
         plan.epoch(self.epoch)  # what can't be planned is refused now
         return chain.from_iterable(map(_in_place_of_its_slots, self._batches(plan, shard, self.epoch, self.step)))
 
+    def coming(self, epoch: int, step: int) -> Iterator[Slots]:
+        """This process's slots of each batch of an epoch, from a step on."""
+        return (batch.slots for batch in self._batches(self.plan, self.shard, epoch, step, run=_FEW))
+
     def _check_resumed(self, plan: MixPlan) -> None:
         """Refuse to count a state's steps in global batches of another size."""
         resumed, self._resumed = self._resumed, None
@@ -123,12 +128,12 @@ class PlanSampler(Position, DistributedSampler[Any]):
                 f"{resumed[0]} when it was loaded; load it once the process group exists"
             )
 
-    def _batches(self, plan: MixPlan, shard: Shard, epoch: int, step: int) -> Iterator[SlotBatch]:
+    def _batches(self, plan: MixPlan, shard: Shard, epoch: int, step: int, run: int = _RUN) -> Iterator[SlotBatch]:
         slots = plan.epoch(epoch)
         keys = slots.key if shard.world > 1 and plan.reuse.times.max() > 1 else None
         steps = shard.batches(plan.length, plan.batch_size)
-        for start in range(step, steps, _RUN):
-            batches = range(start, min(start + _RUN, steps))
+        for start in range(step, steps, run):
+            batches = range(start, min(start + run, steps))
             parts = shard.parts(batches, length=plan.length, batch_size=plan.batch_size, keys=keys)
             draws = sample_key(plan.seed, Purpose.AUGMENT, epoch, np.array([part[0] for part in parts])).tolist()
             for batch, part, draw in zip(batches, parts, draws, strict=True):

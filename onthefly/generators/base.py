@@ -4,6 +4,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +18,7 @@ from torch.utils.data import default_collate
 from onthefly.data.batches import as_collated, unbatch
 from onthefly.data.nested import outline, parts, places
 from onthefly.data.spec import Field, Spec
+from onthefly.generators.deferred import expect
 from onthefly.generators.noise import philox
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.given import at_least_one
@@ -40,6 +42,7 @@ class FrozenGenerator(ABC):
         reuse: how often the mix uses each sample, never twice in a batch.
         cache_bytes: what samples that are to be used again may take on the device.
         path: the checkpoint that it was loaded from; None for any other.
+        batch_size: how many samples it makes together; None for what turns out to be quickest.
 
     >>> class Grey(FrozenGenerator):
     ...     spec = Spec.image((1, 8, 8), classes=2)
@@ -56,6 +59,7 @@ class FrozenGenerator(ABC):
     reuse: int = 1
     cache_bytes: int = 1 << 30
     path: Path | None = None
+    batch_size: int | None = None
 
     @abstractmethod
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
@@ -162,7 +166,7 @@ class GeneratorAround(FrozenGenerator):
     def __init__(self, inner: FrozenGenerator) -> None:
         self.inner, self.spec = inner, inner.spec
         self.wants_source, self.card = inner.wants_source, inner.card
-        self.reuse, self.cache_bytes = inner.reuse, inner.cache_bytes
+        self.reuse, self.cache_bytes, self.batch_size = inner.reuse, inner.cache_bytes, inner.batch_size
 
     @property
     def makes(self) -> NDArray[np.bool_]:
@@ -233,15 +237,23 @@ class RelabeledGenerator(GeneratorAround):
 
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         several = self._several.to(labels.device)[labels]
-        if not several.all():
-            missing = self.classes.listed(labels[several == 0].unique().tolist())
-            raise ValueError(f"relabel: expected classes that the table says how to make, found {missing}; add them")
-        choice = philox(keys, 1, stream=Purpose.RELABEL)[:, 0] % several
-        return self.inner.sample(self._options.to(labels.device)[labels, choice], keys, sources)
+        expect(torch.where(several > 0, -1, labels), self._check_known)
+        choice = philox(keys, 1, stream=Purpose.RELABEL)[:, 0] % several.clamp(min=1)
+        # What is unknown is refused, if only when the batch is handed out; until then it must be some class.
+        chosen = self._options.to(labels.device)[labels, choice].clamp(min=0)
+        return self.inner.sample(chosen, keys, sources)
 
     def to(self, device: torch.device | str) -> Self:
         self._options, self._several = self._options.to(device), self._several.to(device)
         return super().to(device)
+
+    def _check_known(self, unknown: list[float]) -> None:
+        missing = sorted({int(number) for number in unknown if number >= 0})
+        if missing:
+            raise ValueError(
+                f"relabel: expected classes that the table says how to make, found {self.classes.listed(missing)}; "
+                "add them"
+            )
 
 
 def check_samples(samples: Any, count: int, spec: Spec) -> None:
@@ -259,7 +271,11 @@ def check_samples(samples: Any, count: int, spec: Spec) -> None:
         )
     if not samples.numel() or not samples.is_floating_point():
         return
-    least, most = torch.stack(samples.aminmax()).tolist()
+    expect(torch.stack(samples.aminmax()), partial(_check_range, field))
+
+
+def _check_range(field: Field, found: list[float]) -> None:
+    least, most = found
     low, high = field.range or (-math.inf, math.inf)
     if not (low - _SLACK <= least and most <= high + _SLACK and math.isfinite(most - least)):
         raise ValueError(
@@ -282,10 +298,15 @@ def _check_finite(samples: Any) -> None:
     for part in parts(samples):
         if isinstance(part, Tensor) and part.is_floating_point():
             finite.setdefault(part.device, []).append(part.isfinite().all())
-    if not all(torch.stack(flags).all() for flags in finite.values()):
+    for flags in finite.values():
+        expect(torch.stack(flags), partial(_refuse_infinite, outline(samples)))
+
+
+def _refuse_infinite(samples: str, finite: list[float]) -> None:
+    if not all(finite):
         raise ValueError(
-            f"generator: expected finite values, found NaN or infinity in {outline(samples)}; train it again, or "
-            "correct the function given to map"
+            f"generator: expected finite values, found NaN or infinity in {samples}; train it again, or correct the "
+            "function given to map"
         )
 
 

@@ -8,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onthefly.data.batches import rows_of
-from onthefly.data.nested import change
+from onthefly.data.batches import joined, rows_of
 from onthefly.data.spec import Spec, differences
 from onthefly.generators.base import FrozenGenerator
 from onthefly.mixing.classes import Classes
@@ -66,12 +65,12 @@ class CombinedGenerator(FrozenGenerator):
 
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         made, back = self._asked(labels, keys, sources, lambda one: one.sample)
-        return rows_of(change(_joined, *made), back)
+        return rows_of(joined(made), back)
 
     def batch(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         made, back = self._asked(labels, keys, sources, lambda one: one.batch)
         try:
-            return rows_of(change(_joined, *made), back)
+            return rows_of(joined(made), back)
         except ValueError as error:
             raise ValueError(
                 f"generator: the samples of several generators differ, {error}; make them alike with "
@@ -134,10 +133,6 @@ def _common(several: list[FrozenGenerator]) -> FrozenGenerator:
         if lines:
             raise ValueError("generator: expected samples alike from all generators, found:\n  " + "\n  ".join(lines))
     return first
-
-
-def _joined(*some: Any) -> Any:
-    return torch.cat(some) if isinstance(some[0], Tensor) else [row for part in some for row in part]
 
 
 def _chosen(samples: list[Any], places: Tensor) -> list[Any]:
