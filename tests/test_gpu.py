@@ -132,8 +132,7 @@ def test_a_stalled_side_stream_is_waited_for_and_freed_memory_is_not_read(images
     assert torch.allclose(torch.stack(sums).cpu(), torch.tensor(expected).double())
 
 
-def test_the_side_stream_runs_beside_the_main_one(images: TensorDataset) -> None:
-    """A step and the work for the next batch, each a stall of equal length, take hardly longer than one of them."""
+def test_batches_are_made_ready_on_one_stream_that_is_not_the_consumers(images: TensorDataset) -> None:
     plain = DataLoader(images, 8, shuffle=True, num_workers=2, pin_memory=True)
     loader = onthefly.wrap(plain, CountingGenerator((1, 8, 8), 4), ratio=0.5, augment=_stalled, device="cuda")
     streams = set()
@@ -145,7 +144,9 @@ def test_the_side_stream_runs_beside_the_main_one(images: TensorDataset) -> None
 
 
 def test_what_a_generator_makes_is_checked_before_it_is_handed_out(images: TensorDataset) -> None:
-    generator = onthefly.testing.FaultyGenerator(CountingGenerator((1, 8, 8), 4), "nan", call=2)
+    generator = onthefly.testing.FaultyGenerator(CountingGenerator((1, 8, 8), 4), "nan", call=-1)
     plain = DataLoader(images, 8, shuffle=True, num_workers=2, pin_memory=True)
+    loader = onthefly.wrap(plain, generator, ratio=1, device="cuda")
+    generator.call = None
     with pytest.raises(ValueError, match="expected finite values"):
-        list(onthefly.wrap(plain, generator, ratio=1, device="cuda"))
+        next(iter(loader))

@@ -56,7 +56,7 @@ class TestALoaderThatLooksAhead:
             assert stats.real.sum() + stats.synthetic.sum() == min(8 * done, len(images))
 
     def test_raises_an_error_in_place_of_its_own_batch(self, images: TensorDataset) -> None:
-        loader = wrapped(Failing(images), labels=images.tensors[1], ratio=0.1)
+        loader = wrapped(Failing(images), labels=images.tensors[1], ratio=0.1, balance="natural")
         iterator, outcomes = iter(loader), []
         for _ in range(len(loader)):
             try:
