@@ -37,6 +37,7 @@ from onthefly.mixing.schedule import Schedule
 from onthefly.mixing.stream import StreamPlan
 from onthefly.sidestream import SideStream, Started
 from onthefly.state import State, load_place, load_planned, load_stream, save_place, save_planned, save_stream
+from onthefly.threads import beside_workers
 
 T = TypeVar("T", covariant=True)
 
@@ -134,6 +135,11 @@ class MixLoader(DataLoader[T]):
         early: a stream's state is that of the batches fetched, and without workers it is the training itself that
         fetches."""
         return self.device.type == "cuda" and self.num_workers > 0 and not isinstance(self.dataset, MixStream)
+
+    @property
+    def workers(self) -> int:
+        """Processes that load samples beside this one: its own, or those of a stream's source."""
+        return self.dataset.source.workers if isinstance(self.dataset, MixStream) else self.num_workers
 
     @property
     def epoch(self) -> int:
@@ -385,7 +391,8 @@ class MixIterator(Iterator[Any]):
             return _Coming(epoch, step, Started(None, error))
         epoch, step = (batch.epoch, batch.step) if isinstance(batch, HostBatch) else (epoch, step)
         self._asked = epoch, step + 1
-        return _Coming(epoch, step, self._mix.side.start(partial(self._made_ready, batch, epoch, step)))
+        with beside_workers(self._loader.workers):
+            return _Coming(epoch, step, self._mix.side.start(partial(self._made_ready, batch, epoch, step)))
 
     def _made_ready(self, batch: Any, epoch: int, step: int) -> tuple[Any, Callable[[Meter], None]]:
         """The batch to deliver, and how to count it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"announce", "extras", "version"},
+    {"announce", "extras", "threads", "version"},
     {"mixing"},
     {"data", "schedule", "balance"},
     {"generators", "augment"},

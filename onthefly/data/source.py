@@ -82,6 +82,11 @@ class Source:
             raise TypeError(f"{name} has no len(); pass length= to wrap, the batches of a pass") from error
 
     @property
+    def workers(self) -> int:
+        """Its worker processes, if it says how many it has."""
+        return int(getattr(self.batches, "num_workers", 0))
+
+    @property
     def place(self) -> tuple[int, int]:
         """Which process's part it is: rank and number of processes."""
         return self.shard.rank, self.shard.world
