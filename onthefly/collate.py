@@ -20,6 +20,7 @@ from onthefly.data.images import on_image
 from onthefly.data.nested import change, contained
 from onthefly.data.normalize import Normalization, arrives_normalized
 from onthefly.generators.base import FrozenGenerator
+from onthefly.generators.pace import Pace
 from onthefly.generators.supply import Supply
 from onthefly.mixing.keys import Purpose, sample_key
 from onthefly.mixing.slots import Slots
@@ -130,6 +131,16 @@ class DeviceCollate:
                 batch, fresh = self._filled(host, is_synthetic)
                 batch = batch if self._change is None else self._change(batch, is_synthetic)
         return (_tagged(batch, self._info(host.slots, is_synthetic)) if self.tag else batch), fresh
+
+    @property
+    def pace(self) -> Pace | None:
+        """How long making samples takes; None without a generator."""
+        return None if self._supply is None else self._supply.pace
+
+    def remember(self, count: int) -> None:
+        """So many samples at most, from now on."""
+        if self._supply is not None:
+            self._supply.memo.count = count
 
     def finish(self, batch: Any, seed: int, epoch: int, step: int, rank: int = 0) -> Any:
         """Move a batch that no plan has made, all of it real, and augment it, keyed by its place in training."""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch.utils.data import BatchSampler, DataLoader, default_collate
 
 from onthefly.announce import Announcement
+from onthefly.budget import Budget
 from onthefly.checks import check_divided, warn_of_repeating
 from onthefly.collate import DeviceCollate
 from onthefly.data.batches import size_of
@@ -29,7 +30,7 @@ from onthefly.manifest import (
     stream_manifest_of,
     warn_of_another_generator,
 )
-from onthefly.mixing.changes import Log
+from onthefly.mixing.changes import Change, Log, reuse_at
 from onthefly.mixing.expected import expected
 from onthefly.mixing.explain import Explanation, explained, with_costs
 from onthefly.mixing.plan import MixPlan
@@ -88,6 +89,7 @@ class MixLoader(DataLoader[T]):
     Attributes:
         mix: the argument.
         meter: counts what is handed out.
+        budget: for the making of samples; None for any.
     """
 
     def __init__(self, *args: Any, mix: Mix | None = None, **kwargs: Any) -> None:
@@ -96,6 +98,7 @@ class MixLoader(DataLoader[T]):
         mixed = self._any_plan
         self.meter = Meter(None if mixed is None else mixed.classes)
         self._plain_position = Position()
+        self.budget = _budget_of(mix)
         self._is_trusted = False
 
     @property
@@ -168,7 +171,22 @@ class MixLoader(DataLoader[T]):
             return super().__iter__()
         if self._is_trusted and isinstance(self.collate_fn, WholeCollate):
             check_divided(self)
+        self.keep_to_budget()
         return MixIterator(self, self.mix, super().__iter__)
+
+    def keep_to_budget(self) -> None:
+        """Before an epoch begins, and already when the one before is over, so that a state knows of it: let samples be
+        used as often as that one says."""
+        plan, (epoch, step) = self._any_plan, self.position.next_pass()
+        if self.budget is None or plan is None or step or (plan.epochs is not None and epoch >= plan.epochs):
+            return
+        now = max(reuse_at(plan.log, epoch)[0], self.budget.least)
+        needed = self.budget.reuse(now)
+        if needed != now:
+            plan.change(Change(epoch, reuse=needed))
+        if isinstance(plan, MixPlan):
+            cast(Mix, self.mix).collate.remember(int(plan.reuse_at(epoch).window.sum()))
+        self.budget.begin()
 
     def set_epoch(self, epoch: int) -> None:
         """Deliver this epoch next; without it each pass delivers the next one.
@@ -318,12 +336,20 @@ class MixLoader(DataLoader[T]):
         return self.__dict__ | {"_iterator": None}  # workers that persist can't be copied; a copy starts its own
 
 
+def _budget_of(mix: Mix | None) -> Budget | None:
+    generator = None if mix is None else mix.collate.generator
+    if mix is None or generator is None or generator.max_overhead is None or mix.collate.pace is None:
+        return None
+    return Budget(generator.max_overhead, int(generator.uses.min()), mix.collate.pace)
+
+
 class _Coming(NamedTuple):
     """A batch that has been asked for, or that there is none any more."""
 
     epoch: int
     step: int
     work: Any
+    synthetic: int = 0
     is_end: bool = False
 
 
@@ -389,10 +415,13 @@ class MixIterator(Iterator[Any]):
         except Exception as error:  # noqa: BLE001  raised when its batch is handed out
             self._asked = epoch, step + 1
             return _Coming(epoch, step, Started(None, error))
-        epoch, step = (batch.epoch, batch.step) if isinstance(batch, HostBatch) else (epoch, step)
+        synthetic = 0
+        if isinstance(batch, HostBatch):
+            epoch, step, synthetic = batch.epoch, batch.step, int(batch.slots.synthetic.sum())
         self._asked = epoch, step + 1
         with beside_workers(self._loader.workers):
-            return _Coming(epoch, step, self._mix.side.start(partial(self._made_ready, batch, epoch, step)))
+            work = self._mix.side.start(partial(self._made_ready, batch, epoch, step))
+        return _Coming(epoch, step, work, synthetic)
 
     def _made_ready(self, batch: Any, epoch: int, step: int) -> tuple[Any, Callable[[Meter], None]]:
         """The batch to deliver, and how to count it."""
@@ -409,6 +438,10 @@ class MixIterator(Iterator[Any]):
         self._announcement.handed_out(lambda: self._loader.is_end(self._step))
         done, count = coming.work.take()
         count(self._loader.meter)
+        if self._loader.budget is not None:
+            self._loader.budget.handed_out(coming.synthetic)
+            if self._loader.is_end(self._step):
+                self._loader.keep_to_budget()
         return done
 
     def _size(self, batch: Any, step: int) -> int:

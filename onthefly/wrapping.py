@@ -269,6 +269,11 @@ def _streamed(
     check_stream_options(loader, wished.balance)
     classes, known = counts_of(counts, wished.given)
     made, schedule = wished.matched(classes)
+    if made is not None and made.wants_source and made.max_overhead is not None:
+        raise ValueError(
+            f"max_overhead: expected None where the samples of a stream are made from real ones, found "
+            f"{made.max_overhead}: when a sample is used again, what it was made from is gone; leave it out"
+        )
     plan = StreamPlan(
         classes,
         counts=known,

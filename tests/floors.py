@@ -11,7 +11,7 @@ FLOORS = [
     {"mixing"},
     {"data", "schedule", "balance"},
     {"generators", "augment"},
-    {"collate", "matching", "checks", "sidestream", "testing"},
+    {"budget", "collate", "matching", "checks", "sidestream", "testing"},
     {"manifest", "preview", "state"},
     {"loader"},
     {"wrapping"},

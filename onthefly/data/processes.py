@@ -38,6 +38,15 @@ def check_agreement(mine: Mapping[str, Any]) -> None:
             )
 
 
+def most_of_all(mine: int) -> int:
+    """The largest of the numbers of all processes, each of which must call this."""
+    world = this_shard().world
+    everyone = [mine] * world
+    if world > 1:
+        distributed.all_gather_object(everyone, mine)
+    return max(everyone)
+
+
 def disagreements(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """One line for each value that differs."""
     return [

@@ -130,7 +130,7 @@ class PlanSampler(Position, DistributedSampler[Any]):
 
     def _batches(self, plan: MixPlan, shard: Shard, epoch: int, step: int, run: int = _RUN) -> Iterator[SlotBatch]:
         slots = plan.epoch(epoch)
-        keys = slots.key if shard.world > 1 and plan.reuse.times.max() > 1 else None
+        keys = slots.key if shard.world > 1 and plan.reuse_at(epoch).times.max() > 1 else None
         steps = shard.batches(plan.length, plan.batch_size)
         for start in range(step, steps, run):
             batches = range(start, min(start + run, steps))

@@ -41,6 +41,8 @@ class FrozenGenerator(ABC):
         card: what is known about a checkpoint; None for a generator that has none.
         reuse: how often the mix uses each sample, never twice in a batch.
         cache_bytes: what samples that are to be used again may take on the device.
+        max_overhead: what making samples may take, as a share of everything else in an epoch; samples are used more
+            often where it would take more. None for any.
         path: the checkpoint that it was loaded from; None for any other.
         batch_size: how many samples it makes together; None for what turns out to be quickest.
 
@@ -58,6 +60,7 @@ class FrozenGenerator(ABC):
     card: Mapping[str, Any] | None = None
     reuse: int = 1
     cache_bytes: int = 1 << 30
+    max_overhead: float | None = None
     path: Path | None = None
     batch_size: int | None = None
 
@@ -94,15 +97,17 @@ class FrozenGenerator(ABC):
         """How often samples of each class are used: ``int64[C]``."""
         return np.full(self.classes.count, self.reuse)
 
-    def reused(self, times: int, *, cache_bytes: int = 1 << 30) -> Self:
+    def reused(self, times: int = 1, *, cache_bytes: int = 1 << 30, max_overhead: float | None = None) -> Self:
         """The same generator, each of whose samples a mix uses several times: that much less is generated.
 
         A sample's uses lie as close together as they can without two of them being in one batch, and it is remembered
         between them, on the device.
 
         Args:
-            times: uses of each sample.
+            times: uses of each sample, at least.
             cache_bytes: what the remembered samples may take; what finds no room is made again.
+            max_overhead: what making samples may take, as a share of everything else in an epoch, such as 0.1: after
+                each epoch samples are used as often as that takes. The first one is as ``times`` says.
 
         >>> from onthefly.testing import CountingGenerator
         >>> CountingGenerator((1, 8, 8), classes=2).reused(4).uses
@@ -110,6 +115,7 @@ class FrozenGenerator(ABC):
         """
         again = copy.copy(self)
         again.reuse, again.cache_bytes = at_least_one(times, "reuse"), at_least_one(cache_bytes, "cache_bytes")
+        again.max_overhead = _as_share(max_overhead)
         return again
 
     def batch(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
@@ -166,7 +172,8 @@ class GeneratorAround(FrozenGenerator):
     def __init__(self, inner: FrozenGenerator) -> None:
         self.inner, self.spec = inner, inner.spec
         self.wants_source, self.card = inner.wants_source, inner.card
-        self.reuse, self.cache_bytes, self.batch_size = inner.reuse, inner.cache_bytes, inner.batch_size
+        self.reuse, self.cache_bytes, self.max_overhead = inner.reuse, inner.cache_bytes, inner.max_overhead
+        self.batch_size = inner.batch_size
 
     @property
     def makes(self) -> NDArray[np.bool_]:
@@ -176,9 +183,9 @@ class GeneratorAround(FrozenGenerator):
     def uses(self) -> NDArray[np.int64]:
         return self.inner.uses
 
-    def reused(self, times: int, *, cache_bytes: int = 1 << 30) -> Self:
-        again = super().reused(times, cache_bytes=cache_bytes)
-        again.inner = self.inner.reused(times, cache_bytes=cache_bytes)
+    def reused(self, times: int = 1, *, cache_bytes: int = 1 << 30, max_overhead: float | None = None) -> Self:
+        again = super().reused(times, cache_bytes=cache_bytes, max_overhead=max_overhead)
+        again.inner = self.inner.reused(times, cache_bytes=cache_bytes, max_overhead=max_overhead)
         return again
 
     def to(self, device: torch.device | str) -> Self:
@@ -254,6 +261,15 @@ class RelabeledGenerator(GeneratorAround):
                 f"relabel: expected classes that the table says how to make, found {self.classes.listed(missing)}; "
                 "add them"
             )
+
+
+def _as_share(max_overhead: float | None) -> float | None:
+    if max_overhead is not None and not 0 < max_overhead < math.inf:
+        raise ValueError(
+            f"max_overhead: expected more than 0, a share of the training time, found {max_overhead!r}; write "
+            "max_overhead=0.1"
+        )
+    return max_overhead
 
 
 def check_samples(samples: Any, count: int, spec: Spec) -> None:

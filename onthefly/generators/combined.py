@@ -46,6 +46,7 @@ class CombinedGenerator(FrozenGenerator):
         self.spec = Spec(_common(self.inner).spec.fields, known)
         self.wants_source = any(made.wants_source for made in self.inner)
         self.cache_bytes = max(made.cache_bytes for made in self.inner)
+        self.max_overhead = min((made.max_overhead for made in self.inner if made.max_overhead), default=None)
         self._who = np.full(known.count, -1)
         for place, some in enumerate(mine):
             self._who[list(some)] = place
@@ -58,8 +59,8 @@ class CombinedGenerator(FrozenGenerator):
     def uses(self) -> NDArray[np.int64]:
         return np.asarray(np.stack([made.uses for made in self.inner])[self._who, np.arange(self.classes.count)])
 
-    def reused(self, times: int, *, cache_bytes: int = 1 << 30) -> Self:
-        again = super().reused(times, cache_bytes=cache_bytes)
+    def reused(self, times: int = 1, *, cache_bytes: int = 1 << 30, max_overhead: float | None = None) -> Self:
+        again = super().reused(times, cache_bytes=cache_bytes, max_overhead=max_overhead)
         again.inner = [made.reused(times, cache_bytes=cache_bytes) for made in self.inner]
         return again
 

@@ -50,6 +50,9 @@ class Pace:
         """Of a sample, in the median of the forwards: the first ones prepare more than they make."""
         return median(_seconds(*times) / count for count, times in self._made)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_made": []}  # a device's own times can't be copied
+
     def _now(self) -> Any:
         if self._device.type != "cuda":
             return perf_counter()

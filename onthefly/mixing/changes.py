@@ -21,16 +21,18 @@ class Change:
         epoch: the first epoch that it holds for.
         scores: one for each class, as handed to ``feedback``; None if it isn't one.
         epochs: the new length of training; None if that stays.
+        reuse: how often each synthetic sample is used, where that is more than was asked for; None if that stays.
     """
 
     epoch: int
     scores: tuple[float, ...] | None = None
     epochs: int | None = None
+    reuse: int | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Numbers and lists only."""
         found = {"epoch": self.epoch, "scores": self.scores and list(self.scores), "epochs": self.epochs}
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in {**found, "reuse": self.reuse}.items() if value is not None}
 
 
 Log = tuple[Change, ...]
@@ -39,7 +41,8 @@ Log = tuple[Change, ...]
 def from_plain(changes: Iterable[Mapping[str, Any]]) -> Log:
     """A log from what ``Change.to_plain`` made of it."""
     return tuple(
-        Change(one["epoch"], tuple(one["scores"]) if "scores" in one else None, one.get("epochs")) for one in changes
+        Change(one["epoch"], tuple(one["scores"]) if "scores" in one else None, one.get("epochs"), one.get("reuse"))
+        for one in changes
     )
 
 
@@ -51,6 +54,11 @@ def scores_before(log: Log, epoch: int, classes: int) -> Floats:
 def epochs_at(log: Log, epoch: int, otherwise: int | None) -> int | None:
     """The length of training that an epoch reckons with."""
     return next((one.epochs for one in reversed(log) if one.epochs and one.epoch <= epoch), otherwise)
+
+
+def reuse_at(log: Log, epoch: int) -> tuple[int, int]:
+    """How often the samples of an epoch are used at least; and the epoch since when."""
+    return next(((one.reuse, one.epoch) for one in reversed(log) if one.reuse and one.epoch <= epoch), (1, 0))
 
 
 def as_feedback(epoch: int, scores: ArrayLike | Mapping[Any, float], schedule: Schedule, classes: Classes) -> Change:

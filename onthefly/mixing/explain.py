@@ -13,6 +13,7 @@ from onthefly.mixing.classes import Classes
 from onthefly.mixing.picture import draw
 from onthefly.mixing.ranks import Shard
 from onthefly.mixing.schedule import Census, Schedule
+from onthefly.mixing.slots import Totals
 from onthefly.mixing.table import in_bytes, in_words, table
 
 if TYPE_CHECKING:
@@ -169,18 +170,24 @@ def explained(plan: "MixPlan", wished: Schedule | None = None, makes: Bools | No
         plan.each_totals(epochs), total=epochs + 1, desc="explaining", unit="epoch", delay=_PATIENCE, leave=False
     )
     totals = list(going)
-    slots, synthetic, fresh = (
+    slots, synthetic = (
         np.diff(np.array(counts), axis=0)
-        for counts in zip(
-            *((one.slots, one.synthetic, plan.reuse.distinct(one.synthetic)) for one in totals), strict=True
-        )
+        for counts in zip(*((one.slots, one.synthetic) for one in totals), strict=True)
     )
+    fresh = np.array([_fresh(plan, epoch, totals) for epoch in range(epochs)])
     real = slots - synthetic
     plan.check_real(real.sum(axis=0))
     batches = in_words(plan.steps, "batch", "batches")
     about = f"{lasting(plan.epochs)} of {plan.length} slots in {batches} of {plan.batch_size}"
     found = Explanation(about, plan.classes, plan.real, real, synthetic, fresh)
     return cautioned(found, plan.schedule if wished is None else wished, plan.census, makes)
+
+
+def _fresh(plan: "MixPlan", epoch: int, totals: list[Totals]) -> Ints:
+    """Samples of each class that are made for an epoch: ``int64[C]``."""
+    reuse, since = plan.reuse_at(epoch), totals[plan.reused_since(epoch)].synthetic
+    before, after = (reuse.distinct(totals[one].synthetic, since) for one in (epoch, epoch + 1))
+    return after - before
 
 
 def cautioned(found: Explanation, wished: Schedule, census: Census, makes: Bools | None) -> Explanation:

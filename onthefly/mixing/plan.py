@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onthefly.mixing.balance import NAMED, as_balance
-from onthefly.mixing.changes import Change, Log, as_feedback, epochs_at, scores_before
+from onthefly.mixing.changes import Change, Log, as_feedback, epochs_at, reuse_at, scores_before
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.counts import BITS, ONE, Quotas
 from onthefly.mixing.explain import Explanation, explained
@@ -127,7 +127,8 @@ class MixPlan:
         self._sample_seed = hash64(self.seed, Purpose.SAMPLE, self._each)
         self.log: Log = ()
         self._check_schedule()
-        self.reuse = Reuse.apart(as_reuse(reuse, self.classes), self._most_synthetic())
+        self._most = self._most_synthetic()
+        self.reuse = Reuse.apart(as_reuse(reuse, self.classes), self._most)
         self._totals = {0: self._totals_at_first()}
         self._latest: tuple[int, Slots] | None = None
         self._check_empty_classes()
@@ -223,6 +224,15 @@ class MixPlan:
         """
         return self.schedule(np.full(self.classes.count, progress), self._each, self._census_at(epoch))
 
+    def reuse_at(self, epoch: int) -> Reuse:
+        """Which sample each synthetic slot of an epoch gets: as was asked for, or more often each."""
+        times, since = reuse_at(self.log, epoch)
+        return Reuse.apart(np.maximum(self.reuse.times, times), self._most) if since else self.reuse
+
+    def reused_since(self, epoch: int) -> int:
+        """The epoch since which samples are used as often as in this one; it began with new ones."""
+        return reuse_at(self.log, epoch)[1]
+
     def feedback(self, epoch: int, scores: ArrayLike | Mapping[Any, float]) -> None:
         """Let the ratio follow scores from an epoch on.
 
@@ -275,18 +285,24 @@ class MixPlan:
     def _slots(self, epoch: int) -> Slots:
         before, order = self.totals(epoch), self._order(epoch)
         slots = Slots.of_classes(order)
-        ratio = self._ratio_in(epoch)
+        ratio, reuse, seeds = self._ratio_in(epoch), self.reuse_at(epoch), self._sample_seeds(epoch)
         for run in self._by_class(order):
             made, synthetic = self._quota(run, ratio(run), before.due)
             fake, label = run.place[synthetic], run.label[synthetic]
             slots.synthetic[fake] = True
             nth = before.synthetic[label] + made[synthetic]
-            slots.key[fake] = sample_key(self._sample_seed[label], self.reuse.sample(label, nth))
-            slots.last[fake] = self.reuse.is_last(label, nth)
+            slots.key[fake] = sample_key(seeds[label], reuse.sample(label, nth))
+            slots.last[fake] = reuse.is_last(label, nth)
             slots.index[run.place[~synthetic]] = self._real_rows(run, synthetic, before)
             if self.sources:
                 slots.index[fake] = self._source_rows(label, slots.key[fake])
         return slots
+
+    def _sample_seeds(self, epoch: int) -> NDArray[np.uint64]:
+        """What the samples of each class are numbered under; anew where their reuse changes, since a number may come
+        again then: ``uint64[C]``."""
+        since = self.reused_since(epoch)
+        return self._sample_seed if since == 0 else hash64(self.seed, Purpose.SAMPLE, self._each, since)
 
     def _by_class(self, order: Ints) -> Iterator[_Run]:
         """The slots of an epoch, a few whole classes at a time, so that work on them stays in the cache."""

@@ -45,10 +45,10 @@ class Reuse:
         times = self.times[label]
         return np.asarray(slot % times == times - 1)
 
-    def distinct(self, slots: Ints) -> Ints:
-        """How many samples the first so many synthetic slots of each class have between them: ``int64[C]``."""
-        early = np.minimum(slots, self.times * self.stride)  # here every slot has a sample of its own
-        return np.asarray(early + -(-slots // self.times) - -(-early // self.times))
+    def distinct(self, slots: Ints, since: Ints | int = 0) -> Ints:
+        """How many samples each class's synthetic slots from one number to another have between them: ``int64[C]``."""
+        early = np.minimum(slots, since + self.times * self.stride + 1)  # here every slot has a sample of its own
+        return np.asarray(early - since + -(-slots // self.times) - -(-early // self.times))
 
     @property
     def window(self) -> Ints:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onthefly.mixing.balance import NAMED, Shares, as_balance
-from onthefly.mixing.changes import Change, Log, as_feedback, epochs_at, scores_before
+from onthefly.mixing.changes import Change, Log, as_feedback, epochs_at, reuse_at, scores_before
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.counts import BITS, ONE, Quotas
 from onthefly.mixing.expected import expected
@@ -187,7 +187,7 @@ class StreamPlan:
         else:
             kept = self._kept(labels, wanted - synthetic, len(labels) - len(numbers))
             places = np.setdiff1d(np.arange(len(labels)), kept, assume_unique=True)
-        slots = self._slots(labels[kept], numbers, places, rank)
+        slots = self._slots(labels[kept], numbers, places, epoch, rank)
         self.batches += 1
         return slots, kept
 
@@ -224,18 +224,19 @@ class StreamPlan:
         surplus = self._nth_of_class(labels) - real[labels]
         return np.sort(np.argsort(np.maximum(surplus, -1), kind="stable")[:many])
 
-    def _slots(self, real: Ints, numbers: Ints, places: Ints, rank: int) -> Slots:
+    def _slots(self, real: Ints, numbers: Ints, places: Ints, epoch: int, rank: int) -> Slots:
         """Real slots of these classes, and synthetic ones of those in these places, in a random order of classes.
 
         How far a sample's uses must lie apart shows as batches come: where it turns out to be farther, the class begins
-        with samples of its own again.
+        with samples of its own again; as do all from an epoch on for which their reuse was changed.
         """
         count = np.bincount(numbers, minlength=self.classes.count)
         self.widest = np.maximum(self.widest, count)
-        reuse = Reuse.apart(self.times, self.widest)
+        times, since = reuse_at(self.log, epoch)
+        reuse = Reuse.apart(np.maximum(self.times, times), self.widest)
         nth = self.made[numbers] + np.arange(len(numbers)) - np.repeat(np.cumsum(count) - count, count)
         self.made += count
-        seed = hash64(self.seed, Purpose.SAMPLE, rank, numbers, reuse.stride[numbers])
+        seed = hash64(self.seed, Purpose.SAMPLE, rank, numbers, reuse.stride[numbers], *((since,) if since else ()))
         order = np.argsort(hash64(self.seed, Purpose.ORDER, self.batches, np.arange(len(numbers))))
         slots = Slots.of_classes(np.empty(len(real) + len(numbers), np.int64))
         slots.synthetic[places] = True
