@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,35 @@ def refusal(loader: MixLoader[Any]) -> str:
     return "nothing"
 
 
+class Slow(CountingGenerator):
+    """Takes longer in one process than in another."""
+
+    def sample(self, labels: torch.Tensor, keys: torch.Tensor, sources: Any = None) -> torch.Tensor:
+        time.sleep(0.001 * (1 + distributed.get_rank()) * len(keys))
+        return super().sample(labels, keys)
+
+
+def keep_to_a_budget(world: int) -> dict[str, Any]:
+    """What each process comes to."""
+    generator = Slow((1, 4, 4), 3).reused(max_overhead=0.05)
+    generator.batch_size = 4
+    data = TensorDataset(torch.rand(len(LABELS), 1, 4, 4), LABELS)
+    plain = DataLoader(data, GLOBAL // world, shuffle=True, drop_last=True)
+    loader = onthefly.wrap(plain, generator, ratio=0.9, device="cpu")
+    for _ in (batch for _ in range(3) for batch in loader):
+        time.sleep(0.005)
+    return {"log": [change.to_plain() for change in loader.log], "reused": int(loader.stats().reused.sum())}
+
+
 def main(folder: Path, what: str) -> None:
     world, rank = int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"])
     loader, again = wrap(world), wrap(world)  # before the process group, as under Lightning
     distributed.init_process_group("gloo")
-    came = deliver(loader, again) if what == "deliver" else disagree(world, rank)
+    came: Any
+    if what == "deliver":
+        came = deliver(loader, again)
+    else:
+        came = disagree(world, rank) if what == "disagree" else keep_to_a_budget(world)
     (folder / f"{rank}.json").write_text(json.dumps(came))
     distributed.destroy_process_group()
 

@@ -164,6 +164,14 @@ def test_real_processes(tmp_path: Path, world: int, alone: list[Any]) -> None:
             assert [value for rank in ranks for value in rank[number][field]] == expected[field]
 
 
+def test_processes_keep_to_a_budget_together(tmp_path: Path) -> None:
+    """One takes longer to make samples than the other; both use them as often as that one needs."""
+    one, other = launched(2, tmp_path, "budget")
+    assert one["log"] == other["log"] != []
+    assert one["log"][0]["epoch"] == 1
+    assert one["reused"] > 0 < other["reused"]
+
+
 def test_processes_that_disagree_are_all_told_at_the_first_step(tmp_path: Path) -> None:
     for told in launched(2, tmp_path, "disagree"):
         assert all("ranks: expected all 2 processes to deliver the same mix" in message for message in told.values())
