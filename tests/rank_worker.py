@@ -71,7 +71,7 @@ class Slow(CountingGenerator):
 
 def keep_to_a_budget(world: int) -> dict[str, Any]:
     """What each process comes to."""
-    generator = Slow((1, 4, 4), 3).reused(max_overhead=0.05)
+    generator = Slow((1, 4, 4), 3).reused(max_overhead=2)
     generator.batch_size = 4
     data = TensorDataset(torch.rand(len(LABELS), 1, 4, 4), LABELS)
     plain = DataLoader(data, GLOBAL // world, shuffle=True, drop_last=True)
