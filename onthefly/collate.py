@@ -94,8 +94,9 @@ class DeviceCollate:
         coming: Coming | None = None,
     ) -> None:
         self.device = default_device() if device is None else torch.device(device)
-        self.generator = None if generator is None else generator.to(self.device)
-        self._supply = None if self.generator is None else Supply(self.generator, self.device, window)
+        self.generator = generator
+        self._where = self.device if generator is None else generator.placed(self.device)
+        self._supply = None if generator is None else Supply(generator, self._where, window)
         self._coming = coming
         self.collate_fn, self.tag, self.example = collate_fn, tag, example
         self.normalized = Normalization.of(normalized)
@@ -182,7 +183,7 @@ class DeviceCollate:
 
     def _sources(self, host: HostBatch) -> Any:
         """In [0, 1], as the generator yields images."""
-        sources = to_device(host.sources, self.device)
+        sources = to_device(host.sources, self._where)
         normalized = self.normalized if host.collated else self._of_samples
         if sources is None or normalized is None:
             return sources

@@ -126,7 +126,9 @@ def replay(
     source = dataset[int(one.index[0])] if dataset is not None and one.index[0] >= 0 else None
     if not one.synthetic[0]:
         return _needed(source, f"slot {slot} of epoch {epoch} holds a real sample")
-    made, asked = match_classes(given, plan.classes), (torch.from_numpy(one.label), torch.from_numpy(one.key))
+    made = match_classes(given, plan.classes)
+    where = torch.device(made.device or "cpu")
+    asked = torch.from_numpy(one.label).to(where), torch.from_numpy(one.key).to(where)
     if not plan.sources:
         return made.items(*asked)[0]
     how = manifest["sources"]
@@ -186,7 +188,7 @@ def _loaded(saved: Any) -> Any:
             f"replay: expected a generator that is a checkpoint by itself, found {saved['is']}; pass generator=, "
             "mapped and relabelled as it was"
         )
-    return None if saved is None else load(saved["path"])
+    return None if saved is None else load(saved["path"], dtype=saved.get("dtype"))
 
 
 def warn_of_another_generator(saved: Any, found: Any) -> None:

@@ -114,10 +114,11 @@ def _make_some(
     """Synthetic samples of a few classes, on the CPU; and their classes."""
     makes = np.flatnonzero(generator.makes)
     numbers = np.unique(makes[np.linspace(0, len(makes) - 1, _CLASSES).astype(int)]).tolist()
-    labels, sources = torch.tensor(numbers, device=device), [source] * len(numbers)
+    where, sources = generator.placed(device), [source] * len(numbers)
     given = (default_collate(sources) if default else sources) if generator.wants_source else None
-    asked = labels, torch.arange(len(numbers), device=device), to_device(given, device)
-    with hermetic(0, device):
+    labels, keys = torch.tensor(numbers, device=where), torch.arange(len(numbers), device=where)
+    asked = labels, keys, to_device(given, where)
+    with hermetic(0, where):
         items = unbatch(generator.batch(*asked), len(numbers)) if default else generator.items(*asked)
     return numbers, to_device(items, torch.device("cpu"))
 

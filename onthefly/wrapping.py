@@ -180,10 +180,10 @@ class _Wished:
         return asked in ("natural", NAMED["natural"]) and self.schedule.is_zero and not self.tag
 
     def matched(self, classes: Classes) -> tuple[FrozenGenerator | None, Schedule]:
-        """The generator under the dataset's classes, on the device; and the ratio of those that it can make."""
+        """The generator under the dataset's classes; and the ratio of those that it can make."""
         if self.given is None:
             return None, self.schedule
-        made = match_classes(self.given, classes).to(self.device)
+        made = match_classes(self.given, classes)
         return made, makeable(made, self.schedule)
 
     def mix(self, collate: DeviceCollate, *, own_labels: bool = False, sample_bytes: int | None = None) -> Mix:

@@ -8,7 +8,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import onthefly
 from onthefly import augment
-from onthefly.generators import FrozenGenerator
+from onthefly.generators import FrozenGenerator, load, save
+from onthefly.generators.batching import best_batch_size
+from onthefly.generators.latent import LatentGenerator
+from onthefly.generators.running import device_of
 from onthefly.testing import CountingGenerator
 from tests import laws
 from tests.test_laws import EPOCHS, MIXES, maker
@@ -150,3 +153,52 @@ def test_what_a_generator_makes_is_checked_before_it_is_handed_out(images: Tenso
     generator.call = None
     with pytest.raises(ValueError, match="expected finite values"):
         next(iter(loader))
+
+
+def test_a_generator_put_elsewhere_stays_there(images: TensorDataset, generators: dict[str, Any]) -> None:
+    path = save(generators["gan"], "generator.safetensors")
+    plain = DataLoader(images, 8, shuffle=True)
+    here, there = (load(path, device=device) for device in ("cpu", "cuda"))
+    mixes = {"cpu on cuda": (here, "cuda"), "cuda on cpu": (there, "cpu"), "both": ({0: here, 1: there}, "cuda")}
+    for generator, device in mixes.values():
+        for images_made, labels, _ in onthefly.wrap(plain, generator, ratio={0: 0.5, 1: 1}, tag=True, device=device):
+            assert images_made.device.type == labels.device.type == device
+    assert isinstance(here, LatentGenerator)
+    assert isinstance(there, LatentGenerator)
+    assert device_of(here.network).type == "cpu"
+    assert device_of(there.network).type == "cuda"
+    delivered = [next(iter(onthefly.wrap(plain, one, ratio=1, device="cpu")))[0] for one in (here, there)]
+    assert torch.allclose(*delivered, atol=1e-4)
+
+
+def test_bfloat16_and_channels_last_on_cuda(generators: dict[str, Any]) -> None:
+    labels, keys = torch.arange(64, device="cuda") % 4, torch.arange(64, device="cuda")
+    for family in ("gan", "vae"):
+        plain = load(save(generators[family], f"{family}.safetensors"), device="cuda")
+        fast = load(save(generators[family], f"{family}.safetensors"), device="cuda", dtype="bfloat16")
+        made, expected = fast.sample(labels, keys), plain.sample(labels, keys)
+        assert made.dtype == torch.float32
+        assert made.isfinite().all()
+        assert (made - expected).abs().max() < 2e-2
+        assert fast.sample(labels, keys).is_contiguous()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it compiles
+@pytest.mark.parametrize("how", [True, "reduce-overhead"])
+def test_compiled_samples_are_the_same_and_kept(images: TensorDataset, generators: dict[str, Any], how: Any) -> None:
+    path = save(generators["gan"], "generator.safetensors")
+    plain, quick = load(path, device="cuda"), load(path, device="cuda", batch_size=16, compile=how)
+    labels, keys = torch.arange(40, device="cuda") % 4, torch.arange(40, device="cuda")
+    first = quick.sample(labels, keys)
+    quick.sample(labels, keys + 100)
+    assert torch.allclose(first, plain.sample(labels, keys), atol=1e-5, rtol=0)
+    laws.law_7_sample_is_its_key(maker(images, quick, device="cuda"), plain)
+
+
+def test_the_best_batch_size_is_measured_on_the_device(generators: dict[str, Any]) -> None:
+    generator = load(save(generators["vae"], "generator.safetensors"))
+    where = generator.placed(torch.device("cuda", 0))
+    size = best_batch_size(generator, where)
+    assert size is not None
+    assert 8 <= size <= 1024
+    assert generator.measured == {where: size}

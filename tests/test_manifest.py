@@ -109,6 +109,16 @@ def test_synthetic_slots_need_no_dataset(images: TensorDataset, path: Any, refus
             refused(lambda slot=slot: onthefly.replay(manifest, 0, slot), "holds a real sample", "pass dataset=")
 
 
+def test_what_was_made_in_bfloat16_is_made_again_in_it(images: TensorDataset, path: Any, refused: Any) -> None:
+    loader = wrapped(images, load(path, dtype="bfloat16"), ratio=1)
+    samples, manifest = delivered(loader, 1)[0], as_read(loader)
+    assert manifest["generator"]["dtype"] == "bfloat16"
+    again, plain = onthefly.replay(manifest, 0, 5), load(path).reused(1)
+    assert torch.allclose(again[0], samples[5][0], atol=8e-3)
+    refused(lambda: onthefly.replay(manifest, 0, 5, generator=plain), "with the hash", "the one of that mix")
+    assert as_read(wrapped(images, plain, ratio=1))["generator"]["dtype"] == "float32"
+
+
 def test_a_module_of_one_s_own_is_passed_in(images: TensorDataset, refused: Any) -> None:
     module = Shades()
     made = from_module(module, latent=4, classes=4)

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from onthefly.data.hermetic import hermetic
 from onthefly.data.spec import Field, Spec
-from onthefly.generators.latent import Call, LatentGenerator
+from onthefly.generators.latent import LatentGenerator
+from onthefly.generators.running import Call, device_of
 from onthefly.mixing.classes import Classes
 
 _PROBES = 4  # keys that are tried
@@ -49,7 +50,7 @@ def from_module(
     make = _ranged(call, value_range)
     made = LatentGenerator(module, Spec({}, Classes.of(classes)), shape, call=make)
     buffers = [buffer.clone() for buffer in module.buffers()]
-    with hermetic(0, _device_of(module)):
+    with hermetic(0, device_of(module)):
         among = _probe(made, range(_PROBES))
         alone = torch.cat([_probe(made, range(key, key + 1)) for key in range(_PROBES)])
     _check_keyed(alone, among, module)
@@ -84,7 +85,7 @@ def _ranged(call: Call | None, value_range: tuple[float, float] | None) -> Call 
 def _probe(generator: LatentGenerator, keys: range) -> Tensor:
     """Samples of some keys, of all classes in turn."""
     module, count = generator.network, len(keys)
-    numbers = torch.tensor(keys, device=_device_of(module))
+    numbers = torch.tensor(keys, device=device_of(module))
     try:
         made = generator.sample(numbers % generator.classes.count, numbers)
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
@@ -108,10 +109,6 @@ def _check_keyed(alone: Tensor, among: Tensor, module: nn.Module) -> None:
             f"samples (they differ by up to {(alone - among).abs().max():g}): it draws noise of its own or looks "
             "across the batch; switch that off with call="
         )
-
-
-def _device_of(module: nn.Module) -> torch.device:
-    return next((tensor.device for tensor in [*module.parameters(), *module.buffers()]), torch.device("cpu"))
 
 
 def _what(made: Any) -> str:

@@ -43,8 +43,10 @@ class FrozenGenerator(ABC):
         cache_bytes: what samples that are to be used again may take on the device.
         max_overhead: what making samples may take, as a share of everything else in an epoch; samples are used more
             often where it would take more. None for any.
+        batch_size: the most samples to make in one forward; None to find out what is fastest.
+        dtype: what it computes in, where it isn't float32.
+        device: where it was put by ``to``, and stays; None for wherever a loader delivers.
         path: the checkpoint that it was loaded from; None for any other.
-        batch_size: how many samples it makes together; None for what turns out to be quickest.
 
     >>> class Grey(FrozenGenerator):
     ...     spec = Spec.image((1, 8, 8), classes=2)
@@ -61,8 +63,10 @@ class FrozenGenerator(ABC):
     reuse: int = 1
     cache_bytes: int = 1 << 30
     max_overhead: float | None = None
-    path: Path | None = None
     batch_size: int | None = None
+    dtype: torch.dtype = torch.float32
+    device: torch.device | None = None
+    path: Path | None = None
 
     @abstractmethod
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
@@ -78,9 +82,43 @@ class FrozenGenerator(ABC):
             A tensor ``[N, ...]``, which is delivered with its labels; or N of what ``dataset[i]`` yields, batched.
         """
 
+    def at_once(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
+        """``sample`` in a single forward, whatever ``batch_size`` is: what is timed to find that."""
+        return self.sample(labels, keys, sources)
+
     def to(self, device: torch.device | str) -> Self:
-        """Move to a device; returns itself."""
+        """Move to a device, and stay there wherever a loader delivers; returns itself.
+
+        One that holds tensors moves them, and then calls this.
+        """
+        self.device = torch.device(device)
         return self
+
+    def placed(self, device: torch.device) -> torch.device:
+        """Where it runs for a loader that delivers on a device, and is to be asked: there, to which it moves, unless
+        it was put elsewhere by ``to``.
+
+        >>> from onthefly.testing import CountingGenerator
+        >>> generator = CountingGenerator((1, 8, 8), classes=2)
+        >>> generator.placed(torch.device("cpu")), generator.to("meta").placed(torch.device("cpu"))
+        (device(type='cpu'), device(type='meta'))
+        """
+        if self.device is not None:
+            return torch.device(self.device)
+        self.to(device)
+        self.device = None  # it is there for the loader's sake
+        return device
+
+    @property
+    def makers(self) -> "list[FrozenGenerator]":
+        """The generators that its samples come from: itself, or those that it is around."""
+        return [self]
+
+    @property
+    def measured(self) -> dict[torch.device, int]:
+        """The batch size at which it was found to be fastest on each device; its copies share it."""
+        known: dict[torch.device, int] = vars(self).setdefault("_measured", {})
+        return known
 
     @property
     def classes(self) -> Classes:
@@ -114,6 +152,7 @@ class FrozenGenerator(ABC):
         array([4, 4])
         """
         again = copy.copy(self)
+        vars(again)["_measured"] = self.measured
         again.reuse, again.cache_bytes = at_least_one(times, "reuse"), at_least_one(cache_bytes, "cache_bytes")
         again.max_overhead = _as_share(max_overhead)
         return again
@@ -176,6 +215,20 @@ class GeneratorAround(FrozenGenerator):
         self.batch_size = inner.batch_size
 
     @property
+    def device(self) -> torch.device | None:  # type: ignore[override]
+        """Where the inner one was put."""
+        return self.inner.device
+
+    @property
+    def dtype(self) -> torch.dtype:  # type: ignore[override]
+        """What the inner one computes in."""
+        return self.inner.dtype
+
+    @property
+    def makers(self) -> list[FrozenGenerator]:
+        return self.inner.makers
+
+    @property
     def makes(self) -> NDArray[np.bool_]:
         return self.inner.makes
 
@@ -191,6 +244,9 @@ class GeneratorAround(FrozenGenerator):
     def to(self, device: torch.device | str) -> Self:
         self.inner.to(device)
         return self
+
+    def placed(self, device: torch.device) -> torch.device:
+        return self.inner.placed(device)
 
 
 class MappedGenerator(GeneratorAround):
@@ -253,6 +309,11 @@ class RelabeledGenerator(GeneratorAround):
     def to(self, device: torch.device | str) -> Self:
         self._options, self._several = self._options.to(device), self._several.to(device)
         return super().to(device)
+
+    def placed(self, device: torch.device) -> torch.device:
+        where = super().placed(device)
+        self._options, self._several = self._options.to(where), self._several.to(where)
+        return where
 
     def _check_known(self, unknown: list[float]) -> None:
         missing = sorted({int(number) for number in unknown if number >= 0})

@@ -15,6 +15,7 @@ from onthefly.data.spec import Spec
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.families import family_of
 from onthefly.generators.latent import LatentGenerator
+from onthefly.generators.running import Compile
 
 _KEY = "onthefly"  # the one metadata key: with two the file's bytes would depend on their order in memory
 _FORMAT = 1
@@ -68,17 +69,29 @@ def check_path(path: Path) -> None:
         )
 
 
-def load(path: str | Path, *, device: torch.device | str | None = None, reuse: int = 1) -> FrozenGenerator:
+def load(
+    path: str | Path,
+    *,
+    device: torch.device | str | None = None,
+    reuse: int = 1,
+    batch_size: int | None = None,
+    dtype: torch.dtype | str | None = None,
+    compile: Compile = False,  # noqa: A002 - torch's own word for it
+) -> FrozenGenerator:
     """Read a generator from a checkpoint.
 
     Args:
         path: a file that ``save`` wrote.
-        device: where to put it; the CPU by default.
+        device: where it runs, and stays; by default wherever a loader delivers, until then the CPU.
         reuse: how often a mix uses each sample; see ``FrozenGenerator.reused``.
+        batch_size: the most samples to make in one forward; by default what a short measurement finds fastest.
+        dtype: "bfloat16" to compute in, where the family allows it; see ``LatentGenerator.running``.
+        compile: True or "reduce-overhead" to have the network compiled; see there.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: for anything that is not a whole checkpoint of this library, listing every tensor that differs.
+        ValueError: for anything that is not a whole checkpoint of this library, listing every tensor that differs; and
+            for a family that bfloat16 would change.
     """
     path = Path(path)
     card = read_card(path)
@@ -89,7 +102,8 @@ def load(path: str | Path, *, device: torch.device | str | None = None, reuse: i
     network.load_state_dict(tensors, assign=True)
     generator = LatentGenerator(network, spec, (latent,), card=card).reused(reuse)
     generator.path = path
-    return generator.to(device) if device is not None else generator
+    generator = generator if device is None else generator.to(device)
+    return generator.running(batch_size=batch_size, dtype=dtype, compile=compile)
 
 
 def read_card(path: str | Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onthefly.data.batches import joined, rows_of
+from onthefly.data.batches import joined, rows_of, to_device
 from onthefly.data.spec import Spec, differences
 from onthefly.generators.base import FrozenGenerator
 from onthefly.mixing.classes import Classes
@@ -52,6 +52,16 @@ class CombinedGenerator(FrozenGenerator):
             self._who[list(some)] = place
 
     @property
+    def device(self) -> torch.device | None:  # type: ignore[override]
+        """Where all of them were put; None if that isn't one place."""
+        places = {made.device for made in self.inner}
+        return places.pop() if len(places) == 1 else None
+
+    @property
+    def makers(self) -> list[FrozenGenerator]:
+        return [maker for made in self.inner for maker in made.makers]
+
+    @property
     def makes(self) -> NDArray[np.bool_]:
         return np.asarray(np.any([made.makes for made in self.inner], axis=0))
 
@@ -88,6 +98,11 @@ class CombinedGenerator(FrozenGenerator):
             made.to(device)
         return self
 
+    def placed(self, device: torch.device) -> torch.device:
+        """One device if all run there, else the loader's: each is then asked where it runs."""
+        places = {made.placed(device) for made in self.inner}
+        return places.pop() if len(places) == 1 else device
+
     def _asked(
         self,
         labels: Tensor,
@@ -96,11 +111,14 @@ class CombinedGenerator(FrozenGenerator):
         how: Callable[[FrozenGenerator], Callable[..., Any]],
         of: Callable[[Any, Tensor], Any] = rows_of,
     ) -> tuple[list[Any], Tensor]:
-        """What each generator makes of its slots; and where each slot's sample then stands, laid end to end."""
-        made, places = [], []
+        """What each generator makes of its slots, where it runs, brought to where they are; and where each slot's
+        sample then stands, laid end to end."""
+        made, places, here = [], [], labels.device
         for one, mine in self._shares(labels):
             some = of(sources, mine) if one.wants_source else None
-            made.append(how(one)(labels[mine], keys[mine], some))
+            there = torch.device(one.device or here)
+            asked = (to_device(part, there) for part in (labels[mine], keys[mine], some))
+            made.append(to_device(how(one)(*asked), here))
             places.append(mine)
         return made, torch.argsort(torch.cat(places))
 

@@ -13,8 +13,9 @@ from onthefly.generators.base import FrozenGenerator
 
 
 def identity(generator: FrozenGenerator) -> dict[str, Any]:
-    """A generator as plain values: its class, its checkpoint if it has one, and a hash of weights, arrays, card, spec
-    and functions (that of ``map`` among them); of a class of your own, not of the numbers that it holds.
+    """A generator as plain values: its class, its checkpoint if it has one, what it computes in, and a hash of weights,
+    arrays, card, spec and functions (that of ``map`` among them), and of computing in bfloat16; of a class of your own,
+    not of the numbers that it holds.
 
     >>> from onthefly.testing import CountingGenerator
     >>> identity(CountingGenerator((1, 8, 8), classes=2))["is"]
@@ -27,6 +28,7 @@ def identity(generator: FrozenGenerator) -> dict[str, Any]:
     return {
         "is": type(generator).__name__,
         "path": None if generator.path is None else str(generator.path.resolve()),
+        "dtype": str(generator.dtype).removeprefix("torch."),
         "sha256": digest.hexdigest(),
     }
 
@@ -36,13 +38,15 @@ def _held(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, FrozenGenerator):
         yield f"{at}:{type(value).__name__}", f"{value.spec}{sorted((value.card or {}).items(), key=str)}"
         for name, inside in sorted(vars(value).items()):
-            if name not in ("card", "spec"):
+            if name not in ("card", "spec", "_measured"):
                 yield from _held(inside, f"{at}.{name}")
     elif isinstance(value, nn.Module):
         for name, tensor in sorted(value.state_dict().items()):
             yield f"{at}.{name}", tensor
     elif isinstance(value, (Tensor, np.ndarray)):
         yield at, torch.as_tensor(value)
+    elif value is torch.bfloat16:  # not float32, so that a hash of before there was a choice stays
+        yield at, str(value)
     elif isinstance(value, FunctionType):
         code = value.__code__
         constants = [constant for constant in code.co_consts if not isinstance(constant, CodeType)]

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from onthefly.data.batches import bytes_of, joined, owned, rows_of, sent
 from onthefly.data.nested import change
 from onthefly.generators.base import FrozenGenerator
+from onthefly.generators.batching import best_batch_size
 from onthefly.generators.pace import Pace
 from onthefly.mixing.slots import Slots
 
@@ -40,9 +42,13 @@ class Supply:
 
     def __init__(self, generator: FrozenGenerator, device: torch.device, window: int | None = None) -> None:
         self.generator, self.device = generator, device
-        self.size = generator.batch_size or 64
         self.memo, self.pace = Memo(generator.cache_bytes, window), Pace(device)
         self._ahead: dict[int, Place] = {}
+
+    @cached_property
+    def size(self) -> int:
+        """How many samples are made together: what was found to be quickest; all, where samples are made of others."""
+        return best_batch_size(self.generator, self.device) or sys.maxsize
 
     def batch(self, slots: Slots, sources: Any, coming: Iterable[Slots] = ()) -> tuple[Any, Bools]:
         """Samples for synthetic slots, batched as ``default_collate`` would.
