@@ -230,7 +230,7 @@ class MixLoader(DataLoader[T]):
         1            10     25         25     25         25     50         50  0.500
         0            90     50          0     50          0    100          0  0.000
         all         100     75         25     75         25    150         50  0.250
-        in each process: the plan takes 4.2 kB; at most 5 calls of the generator an epoch; a sample takes 264 B
+        in each process: the plan takes 4.2 kB; 25 samples to make an epoch; a sample takes 264 B
         """
         mixed = self._mixed("explain")
         if self.mix is None:

@@ -36,7 +36,7 @@ ARGUMENTS = {
     onthefly.MixPlan: "labels batch_size balance ratio epochs seed drop_last classes sources reuse",
     onthefly.SyntheticMixDataset: "dataset plan sampler",
     onthefly.DeviceCollate: "generator augment device collate_fn normalized tag weight example window coming",
-    onthefly.load: "path device reuse batch_size dtype compile",
+    onthefly.load: "path device reuse max_overhead batch_size dtype compile",
     onthefly.generators.from_module: "module latent classes value_range call",
     onthefly.generators.FrozenGenerator.sample: "self labels keys sources",
     onthefly.MixPlan.epoch: "self epoch",

@@ -74,6 +74,7 @@ def load(
     *,
     device: torch.device | str | None = None,
     reuse: int = 1,
+    max_overhead: float | None = None,
     batch_size: int | None = None,
     dtype: torch.dtype | str | None = None,
     compile: Compile = False,  # noqa: A002 - torch's own word for it
@@ -83,7 +84,8 @@ def load(
     Args:
         path: a file that ``save`` wrote.
         device: where it runs, and stays; by default wherever a loader delivers, until then the CPU.
-        reuse: how often a mix uses each sample; see ``FrozenGenerator.reused``.
+        reuse: how often a mix uses each sample, at least; see ``FrozenGenerator.reused``.
+        max_overhead: what making samples may take, as a share of everything else in an epoch; see there.
         batch_size: the most samples to make in one forward; by default what a short measurement finds fastest.
         dtype: "bfloat16" to compute in, where the family allows it; see ``LatentGenerator.running``.
         compile: True or "reduce-overhead" to have the network compiled; see there.
@@ -100,7 +102,7 @@ def load(
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     _check_tensors(tensors, network, path)
     network.load_state_dict(tensors, assign=True)
-    generator = LatentGenerator(network, spec, (latent,), card=card).reused(reuse)
+    generator = LatentGenerator(network, spec, (latent,), card=card).reused(reuse, max_overhead=max_overhead)
     generator.path = path
     generator = generator if device is None else generator.to(device)
     return generator.running(batch_size=batch_size, dtype=dtype, compile=compile)

@@ -31,14 +31,14 @@ class Costs:
     """What a mix costs one process.
 
     Attributes:
-        calls: ``int64[E]``, the most calls of the generator in each epoch: one for each batch with synthetic slots.
+        made: ``int64[E]``, samples that are made in each epoch; of several processes, about so many in each.
         sample_bytes: of one synthetic sample; None where nobody knows before it is made.
         remembered_bytes: the most that is remembered of samples that come again; None if ``sample_bytes`` is.
         cache_bytes: what remembered samples may take.
         plan_bytes: of the plan, with the slots of one epoch.
     """
 
-    calls: Ints
+    made: Ints
     sample_bytes: int | None
     remembered_bytes: int | None
     cache_bytes: int
@@ -46,9 +46,9 @@ class Costs:
 
     def __str__(self) -> str:
         lines = [f"the plan takes {in_bytes(self.plan_bytes)}"]
-        if self.calls.any():
-            lines.append(f"at most {in_words(int(self.calls.max()), 'call')} of the generator an epoch")
-        if self.calls.any() and self.sample_bytes is not None:
+        if self.made.any():
+            lines.append(f"{in_words(int(self.made.max()), 'sample')} to make an epoch")
+        if self.made.any() and self.sample_bytes is not None:
             lines.append(f"a sample takes {in_bytes(self.sample_bytes)}")
         if self.remembered_bytes:
             room = in_bytes(self.cache_bytes)
@@ -222,12 +222,11 @@ def with_costs(
         sample_bytes: of one synthetic sample, where that is known.
         cache_bytes: what remembered samples may take.
     """
-    batches = shard.batches(plan.length, plan.batch_size)
     again = (plan.reuse.times > 1) & (found.total_synthetic > 0)
     window = int(plan.reuse.window[again].sum())
     remembered = None if sample_bytes is None else -(-window // shard.world) * sample_bytes
     costs = Costs(
-        calls=np.minimum(batches, found.synthetic.sum(axis=1)),
+        made=-(-found.fresh.sum(axis=1) // shard.world),
         sample_bytes=sample_bytes,
         remembered_bytes=remembered,
         cache_bytes=cache_bytes,

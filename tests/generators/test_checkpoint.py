@@ -161,3 +161,8 @@ def test_loading_draws_nothing(path: Path) -> None:
     before = torch.random.get_rng_state()
     load(path)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_how_a_mix_uses_it_is_said_when_it_is_loaded(path: Path) -> None:
+    loaded = load(path, reuse=3, max_overhead=0.1)
+    assert (loaded.reuse, loaded.max_overhead) == (3, 0.1)
