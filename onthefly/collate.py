@@ -2,7 +2,8 @@
 
 import copy
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import nullcontext
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,19 +15,21 @@ from torch.utils.data import default_collate, get_worker_info
 
 from onthefly.augment.apply import as_augment
 from onthefly.data.batches import as_collated, default_device, like, merge, owned, sent, to_device
-from onthefly.data.dataset import HostBatch
+from onthefly.data.dataset import HostBatch, SyntheticMixDataset
 from onthefly.data.hermetic import hermetic
 from onthefly.data.images import on_image
 from onthefly.data.nested import change, contained
 from onthefly.data.normalize import Normalization, arrives_normalized
+from onthefly.data.refill import DatasetReserve
 from onthefly.generators.base import FrozenGenerator
+from onthefly.generators.deferred import at_once
+from onthefly.generators.faults import Faults
 from onthefly.generators.pace import Pace
 from onthefly.generators.supply import Supply
 from onthefly.mixing.keys import Purpose, sample_key
 from onthefly.mixing.slots import Slots
 
 Bools = NDArray[np.bool_]
-Coming = Callable[[int, int], Iterable[Slots]]
 
 _NONE: Bools = np.zeros(0, np.bool_)
 
@@ -73,8 +76,8 @@ class DeviceCollate:
             left to the ``collate_fn``.
         window: the most samples to remember of those that are used again, ``plan.reuse.window.sum()``; by default as
             many as the generator's ``cache_bytes`` hold.
-        coming: ``(epoch, step) -> the slots of each batch from there on``, such as ``mixed.sampler.coming``: then
-            samples are made ahead, as many together as suits the generator.
+        dataset: the one that the loader has: samples are then made ahead, as many together as suits the generator; and
+            its faults can be filled with real samples.
 
     See ``SyntheticMixDataset`` and ``docs/by-hand.md`` for a complete example.
     """
@@ -91,18 +94,20 @@ class DeviceCollate:
         weight: ArrayLike | None = None,
         example: Any = None,
         window: int | None = None,
-        coming: Coming | None = None,
+        dataset: SyntheticMixDataset | None = None,
     ) -> None:
         self.device = default_device() if device is None else torch.device(device)
         self.generator = generator
         self._where = self.device if generator is None else generator.placed(self.device)
         self._supply = None if generator is None else Supply(generator, self._where, window)
-        self._coming = coming
+        ahead = dataset is not None and generator is not None and not generator.wants_source
+        self._coming = dataset.sampler.coming if dataset is not None and ahead else None
         self.collate_fn, self.tag, self.example = collate_fn, tag, example
         self.normalized = Normalization.of(normalized)
         self._change = None if augment is None else as_augment(_moved(augment, self.device), self.normalized)
         by_collate = example is not None and not arrives_normalized(example, self.normalized)
         self._of_samples = None if by_collate else self.normalized
+        self._faults = Faults(generator, None if dataset is None else DatasetReserve(dataset))
         self._weight = None if weight is None else torch.as_tensor(weight, dtype=torch.float32)
 
     def __call__(self, host: HostBatch) -> Any:
@@ -114,8 +119,9 @@ class DeviceCollate:
         """
         return self.deliver(host)[0]
 
-    def deliver(self, host: HostBatch) -> tuple[Any, Bools]:
-        """The same; and which of the synthetic samples were made for it, the others being remembered ones."""
+    def deliver(self, host: HostBatch) -> tuple[Any, HostBatch, Bools]:
+        """The same; what its slots then are, which differs from what was planned where real samples had to fill some;
+        and which of the synthetic samples were made for it, the others being remembered ones."""
         if get_worker_info() is not None:
             raise RuntimeError(
                 "DeviceCollate: expected the main process, found a DataLoader worker, which must not hold a generator; "
@@ -123,15 +129,21 @@ class DeviceCollate:
             )
         none_synthetic = not host.slots.synthetic.any()
         if none_synthetic and self._change is None and not self.tag:
-            return to_device(host.real, self.device), _NONE
+            return to_device(host.real, self.device), host, _NONE
         is_synthetic = torch.from_numpy(host.slots.synthetic)
         if none_synthetic and self._change is None:
             batch, fresh = to_device(host.real, self.device), _NONE
         else:
-            with torch.no_grad(), hermetic(host.draw, self.device):
-                batch, fresh = self._filled(host, is_synthetic)
+            with torch.no_grad(), hermetic(host.draw, self.device, self._where):
+                try:
+                    with at_once() if self._faults.fill else nullcontext():
+                        batch, fresh = self._filled(host, is_synthetic)
+                except Exception as error:  # noqa: BLE001 - raised again, unless it is a fault that can be filled
+                    host = self._faults.filled(host, self._where, self._sources(host), error)
+                    is_synthetic = torch.from_numpy(host.slots.synthetic)
+                    batch, fresh = self._filled(host, is_synthetic)
                 batch = batch if self._change is None else self._change(batch, is_synthetic)
-        return (_tagged(batch, self._info(host.slots, is_synthetic)) if self.tag else batch), fresh
+        return (_tagged(batch, self._info(host.slots, is_synthetic)) if self.tag else batch), host, fresh
 
     @property
     def pace(self) -> Pace | None:
@@ -159,7 +171,7 @@ class DeviceCollate:
 
     def _filled(self, host: HostBatch, is_synthetic: Tensor) -> tuple[Any, Bools]:
         if not host.slots.synthetic.any():
-            return to_device(host.real, self.device), _NONE
+            return to_device(host.real if host.collated else self.collate_fn(host.real), self.device), _NONE
         if self._supply is None:
             raise ValueError(
                 "DeviceCollate: expected a generator for the plan's synthetic slots, found None; write "

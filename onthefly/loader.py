@@ -426,8 +426,8 @@ class MixIterator(Iterator[Any]):
     def _made_ready(self, batch: Any, epoch: int, step: int) -> tuple[Any, Callable[[Meter], None]]:
         """The batch to deliver, and how to count it."""
         if isinstance(batch, HostBatch):
-            done, fresh = self._mix.collate.deliver(batch)
-            return done, lambda meter: meter.count(batch.slots, fresh)
+            done, host, fresh = self._mix.collate.deliver(batch)
+            return done, lambda meter: meter.count(host.slots, fresh, host.refilled)
         batch = batch.real if isinstance(batch, WholeBatch) else batch
         done = self._mix.collate.finish(batch, self._mix.seed, epoch, step + 1, this_shard().rank)
         return done, lambda meter: meter.count_unplanned(self._size(batch, step))

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import default_collate
 
 from onthefly.checks import as_generators
-from onthefly.data.batches import unbatch
+from onthefly.data.batches import to_device, unbatch
 from onthefly.data.images import on_image
 from onthefly.data.labels import labels_of
 from onthefly.data.normalize import Normalization
@@ -20,6 +21,7 @@ from onthefly.generators.checkpoint import load
 from onthefly.generators.identity import identity
 from onthefly.matching import match_classes
 from onthefly.mixing.changes import from_plain as changes_from_plain
+from onthefly.mixing.keys import Purpose
 from onthefly.mixing.plain import from_plain, to_plain
 from onthefly.mixing.plan import MixPlan, fingerprint_of
 from onthefly.mixing.stream import StreamPlan
@@ -127,13 +129,24 @@ def replay(
     if not one.synthetic[0]:
         return _needed(source, f"slot {slot} of epoch {epoch} holds a real sample")
     made = match_classes(given, plan.classes)
-    where = torch.device(made.device or "cpu")
-    asked = torch.from_numpy(one.label).to(where), torch.from_numpy(one.key).to(where)
-    if not plan.sources:
-        return made.items(*asked)[0]
-    how = manifest["sources"]
-    source = _as_given(_needed(source, "the generator makes samples from real ones"), how)
-    return unbatch(made.batch(*asked, source), 1)[0] if how["collated"] else made.items(*asked, source)[0]
+    asked = torch.from_numpy(one.label).to(made.where), torch.from_numpy(one.key).to(made.where)
+    if plan.sources:
+        given = _as_given(_needed(source, "the generator makes samples from real ones"), manifest["sources"])
+        source = to_device(given, made.where)
+    try:
+        return _made(made, asked, source if plan.sources else None, manifest["sources"])
+    except Exception:
+        (row,) = plan.rows_by_key(Purpose.REFILL, one.label, one.key).tolist()
+        if row < 0 or not made.refills[one.label[0]]:
+            raise
+    return _needed(dataset, f"the sample of slot {slot} of epoch {epoch} went wrong, and a real one was delivered")[row]
+
+
+def _made(generator: FrozenGenerator, asked: tuple[Tensor, Tensor], source: Any, how: Any) -> Any:
+    """One sample, made as it was."""
+    if source is None or not how["collated"]:
+        return generator.items(*asked, source)[0]
+    return unbatch(generator.batch(*asked, source), 1)[0]
 
 
 def _as_given(sample: Any, sources: Mapping[str, Any]) -> Any:
@@ -188,7 +201,11 @@ def _loaded(saved: Any) -> Any:
             f"replay: expected a generator that is a checkpoint by itself, found {saved['is']}; pass generator=, "
             "mapped and relabelled as it was"
         )
-    return None if saved is None else load(saved["path"], dtype=saved.get("dtype"))
+    return (
+        None
+        if saved is None
+        else load(saved["path"], dtype=saved.get("dtype"), on_fault=saved.get("on_fault", "raise"))
+    )
 
 
 def warn_of_another_generator(saved: Any, found: Any) -> None:

@@ -19,6 +19,7 @@ from onthefly.data.normalize import Normalization, arrives_normalized, check_uni
 from onthefly.data.spec import describe, differences
 from onthefly.generators.base import FrozenGenerator, MappedGenerator
 from onthefly.generators.combined import CombinedGenerator
+from onthefly.generators.faults import find_faults
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.schedule import Schedule, as_schedule
 
@@ -114,13 +115,21 @@ def _make_some(
     """Synthetic samples of a few classes, on the CPU; and their classes."""
     makes = np.flatnonzero(generator.makes)
     numbers = np.unique(makes[np.linspace(0, len(makes) - 1, _CLASSES).astype(int)]).tolist()
-    where, sources = generator.placed(device), [source] * len(numbers)
-    given = (default_collate(sources) if default else sources) if generator.wants_source else None
-    labels, keys = torch.tensor(numbers, device=where), torch.arange(len(numbers), device=where)
-    asked = labels, keys, to_device(given, where)
+    where = generator.placed(device)
+
+    def asked(places: list[int]) -> tuple[Tensor, Tensor, Any]:
+        sources = [source] * len(places)
+        given = (default_collate(sources) if default else sources) if generator.wants_source else None
+        labels, keys = (torch.tensor(part, device=where) for part in ([numbers[place] for place in places], places))
+        return labels, keys, to_device(given, where)
+
+    places = list(range(len(numbers)))
     with hermetic(0, where):
-        items = unbatch(generator.batch(*asked), len(numbers)) if default else generator.items(*asked)
-    return numbers, to_device(items, torch.device("cpu"))
+        if generator.refills.any():  # then some may go wrong, if others don't
+            faults = find_faults(generator, *asked(places), collated=default)
+            places = [place for place in places if place not in faults] or places
+        items = unbatch(generator.batch(*asked(places)), len(places)) if default else generator.items(*asked(places))
+    return [numbers[place] for place in places], to_device(items, torch.device("cpu"))
 
 
 def _differences(real: Any, made: Any) -> list[str]:

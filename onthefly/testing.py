@@ -57,24 +57,37 @@ class CountingGenerator(FrozenGenerator):
 
 
 class FaultyGenerator(GeneratorAround):
-    """Passes on what another generator makes, except that one call goes wrong.
+    """Passes on what another generator makes, except that one call goes wrong, or some samples do.
 
     Args:
         inner: the generator that works.
         fault: "raise" an error, or yield "nan" values, values out of "range", another "shape", or a smaller "count".
         call: which call goes wrong, from 0; None for every call.
+        where: instead, every call with a sample for whose key this says so: ``int64[N] -> bool[N]``.
     """
 
-    def __init__(self, inner: FrozenGenerator, fault: Fault, call: int | None = 0) -> None:
+    def __init__(
+        self,
+        inner: FrozenGenerator,
+        fault: Fault,
+        call: int | None = 0,
+        *,
+        where: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         super().__init__(inner)
-        self.fault, self.call, self.calls = fault, call, 0
+        self.fault, self.call, self.calls, self._is_wrong = fault, call, 0, where
 
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         made = self.inner.sample(labels, keys, sources)
         self.calls += 1
-        if self.call not in (None, self.calls - 1):
+        if not self._goes_wrong(keys):
             return made
         if self.fault == "raise":
             raise RuntimeError("FaultyGenerator: raised on purpose")
         wrong = _FAULTS[self.fault]
         return change(lambda part: wrong(part) if isinstance(part, Tensor) else part, made)
+
+    def _goes_wrong(self, keys: Tensor) -> bool:
+        if self._is_wrong is not None:
+            return bool(self._is_wrong(keys).any())
+        return self.call in (None, self.calls - 1)

@@ -225,6 +225,7 @@ def _planned(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:
     if made is not None and not schedule.is_zero:
         check_some_synthetic(plan)
     sampler = PlanSampler(plan, shard=wished.shard, batch_size=batches.batch_size)
+    mixed = SyntheticMixDataset(loader.dataset, plan, sampler)
     device_half = DeviceCollate(
         made,
         wished.augment,
@@ -235,9 +236,8 @@ def _planned(loader: DataLoader[T], wished: _Wished) -> MixLoader[T]:
         weight=plan.weights,
         example=typical(examples, wished.normalized),
         window=int(plan.reuse.window.sum()),
-        coming=None if made is None or made.wants_source else sampler.coming,
+        dataset=mixed,
     )
-    mixed = SyntheticMixDataset(loader.dataset, plan, sampler)
     host_half = HostCollate(loader.collate_fn)
     batching = {"sampler": sampler, "batch_size": batches.batch_size, "drop_last": batches.drop_last}
     mix = wished.mix(device_half, own_labels=wished.labels is None, sample_bytes=sample_bytes)
@@ -297,7 +297,8 @@ def _streamed(
         weight=plan.weights,
     )
     check = partial(_check_first, wished, made)
-    return _of_stream(MixStream(source, plan, as_batch_labels(wished.labels), check), wished.mix(collate))
+    refills = made is not None and bool(made.refills.any())
+    return _of_stream(MixStream(source, plan, as_batch_labels(wished.labels), check, refills), wished.mix(collate))
 
 
 def _check_first(wished: _Wished, made: FrozenGenerator | None, batch: Any, labels: Ints) -> None:

@@ -85,7 +85,9 @@ class TestData:
 def outcome(baseline: float, mix: list[float], upper: float = 0.95) -> Outcome:
     recalls = {"baseline": [baseline] * 3, "mix": mix, "upper bound": [upper] * 3}
     return Outcome(
-        stats=Stats(Classes.of(("cat", "dog")), np.array([60, 20]), np.array([0, 40]), np.array([0, 40]), 10),
+        stats=Stats(
+            Classes.of(("cat", "dog")), np.array([60, 20]), np.array([0, 40]), np.array([0, 40]), np.zeros(2, int), 10
+        ),
         own=np.array([50, 5]),
         recalls={arm: np.array(values)[:, None] * np.ones(2) for arm, values in recalls.items()},
         planned=np.array([0.0, 2 / 3]),

@@ -171,6 +171,16 @@ def test_a_generator_put_elsewhere_stays_there(images: TensorDataset, generators
     assert torch.allclose(*delivered, atol=1e-4)
 
 
+def test_a_sample_is_replayed_where_its_generator_is(images: TensorDataset, generators: dict[str, Any]) -> None:
+    path = save(generators["vae"], "generator.safetensors")
+    for one in (load(path), load(path, device="cpu"), {0: load(path), 1: load(path, device="cpu")}):
+        loader = onthefly.wrap(DataLoader(images, 8, shuffle=True), one, ratio={0: 1, 1: 1}, tag=True, device="cuda")
+        images_made, _, info = next(iter(loader))
+        slot = int(info.synthetic.nonzero()[0])
+        image, _ = onthefly.replay(loader.manifest(), 0, slot, generator=one)
+        assert torch.allclose(image.cpu(), images_made[slot].cpu(), atol=1e-5)
+
+
 def test_bfloat16_and_channels_last_on_cuda(generators: dict[str, Any]) -> None:
     labels, keys = torch.arange(64, device="cuda") % 4, torch.arange(64, device="cuda")
     for family in ("gan", "vae"):

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Dataset, default_collate
 
 from onthefly.data.nested import change
@@ -125,6 +127,8 @@ class HostBatch(_Unfinished):
             None for none.
         sources: what the synthetic samples are made from, in slot order and in the same form; None for none.
         collated: whether ``real`` went through the user's collate.
+        reserve: of a stream, more real rows, for slots whose synthetic sample goes wrong.
+        refilled: ``bool[n]``, which of its real slots are such ones; None for none.
     """
 
     slots: Slots
@@ -134,6 +138,8 @@ class HostBatch(_Unfinished):
     real: Any
     sources: Any
     collated: bool
+    reserve: Any = None
+    refilled: NDArray[np.bool_] | None = None
     _why = _UNFILLED
 
     def pin_memory(self) -> "HostBatch":

@@ -9,8 +9,8 @@ import torch
 
 
 @contextmanager
-def hermetic(key: int, device: torch.device | None = None) -> Iterator[None]:
-    """Seed the global generators (Python's, numpy's, torch's on the CPU and on ``device``) by a key, then restore all
+def hermetic(key: int, *devices: torch.device) -> Iterator[None]:
+    """Seed the global generators (Python's, numpy's, torch's on the CPU and on ``devices``) by a key, then restore all
     of them.
 
     >>> before = torch.random.get_rng_state()
@@ -22,13 +22,13 @@ def hermetic(key: int, device: torch.device | None = None) -> Iterator[None]:
     (True, True)
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    devices = [device] if device is not None and device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
+    there = {device for device in devices if device.type == "cuda"}
+    with torch.random.fork_rng(there):
         try:
             random.seed(key)
             np.random.seed(key & 0xFFFF_FFFF)
             torch.default_generator.manual_seed(key)  # torch.manual_seed would reach every CUDA device
-            for one in devices:
+            for one in there:
                 with torch.cuda.device(one):
                     torch.cuda.manual_seed(key)
             yield

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.slots import Slots
 
+Bools = NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class Stats:
@@ -18,6 +20,7 @@ class Stats:
         real: ``int64[C]``, real samples of each class.
         synthetic: ``int64[C]``, synthetic samples of each class.
         fresh: ``int64[C]``, those of them that were made for their slot; the others were remembered.
+        refilled: ``int64[C]``, real samples that fill a slot whose synthetic one went wrong.
         batches: how many.
     """
 
@@ -25,6 +28,7 @@ class Stats:
     real: NDArray[np.int64]
     synthetic: NDArray[np.int64]
     fresh: NDArray[np.int64]
+    refilled: NDArray[np.int64]
     batches: int
 
     @property
@@ -35,6 +39,7 @@ class Stats:
     def __str__(self) -> str:
         columns = {"real": self.real, "synthetic": self.synthetic}
         columns |= {"fresh": self.fresh, "reused": self.reused} if self.reused.any() else {}
+        columns |= {"refilled": self.refilled} if self.refilled.any() else {}
         names = [self.classes.name(number) for number in range(self.classes.count)]
         rows = list(zip(names, *columns.values(), strict=True))
         rows += [("all", *(column.sum() for column in columns.values()))] if len(rows) > 1 else []
@@ -56,15 +61,18 @@ class Meter:
     def __init__(self, classes: Classes | None) -> None:
         self.classes = Classes.of(("all",)) if classes is None else classes
         self.batches = 0
-        self.real, self.synthetic, self.fresh = np.zeros((3, self.classes.count), np.int64)
+        self.real, self.synthetic, self.fresh, self.refilled = np.zeros((4, self.classes.count), np.int64)
 
-    def count(self, slots: Slots, fresh: NDArray[np.bool_]) -> None:
-        """Count a planned batch; ``fresh`` are those of its synthetic slots that were made for it."""
+    def count(self, slots: Slots, fresh: Bools, refilled: Bools | None = None) -> None:
+        """Count a planned batch; ``fresh`` are those of its synthetic slots that were made for it, ``refilled`` those
+        of all its slots that were to be synthetic."""
         self.batches += 1
         synthetic = slots.label[slots.synthetic]
         np.add.at(self.real, slots.label[~slots.synthetic], 1)  # not bincount, which costs as much as there are classes
         np.add.at(self.synthetic, synthetic, 1)
         np.add.at(self.fresh, synthetic[fresh], 1)
+        if refilled is not None:
+            np.add.at(self.refilled, slots.label[refilled], 1)
 
     def count_unplanned(self, size: int) -> None:
         """Count a batch of which only the size is known."""
@@ -73,4 +81,5 @@ class Meter:
 
     def stats(self) -> Stats:
         """The counts up to now."""
-        return Stats(self.classes, self.real.copy(), self.synthetic.copy(), self.fresh.copy(), self.batches)
+        real, synthetic, fresh, refilled = map(np.copy, (self.real, self.synthetic, self.fresh, self.refilled))
+        return Stats(self.classes, real, synthetic, fresh, refilled, self.batches)

@@ -1,6 +1,7 @@
 """Streams: batches that come as they come, of which some rows are left for a generator to fill."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from onthefly.data.dataset import HostBatch
 from onthefly.data.labels import COLUMNS
 from onthefly.data.position import Position
 from onthefly.data.processes import check_agreement
+from onthefly.data.refill import BatchReserve
 from onthefly.data.source import Pass, Source
 from onthefly.mixing.classes import Classes
-from onthefly.mixing.keys import Purpose, hash64, sample_key
+from onthefly.mixing.keys import Purpose, sample_key
 from onthefly.mixing.slots import Slots
 from onthefly.mixing.stream import StreamPlan
 
@@ -36,6 +38,7 @@ class MixStream(IterableDataset[Any]):
         plan: which rows become synthetic; None if none do.
         labels: ``batch -> class of every row``; None for the labels that the batch holds.
         check: called with the first batch and its labels.
+        refills: whether slots may turn out to need a real row after all.
     """
 
     def __init__(
@@ -44,9 +47,10 @@ class MixStream(IterableDataset[Any]):
         plan: StreamPlan | None,
         labels: Callable[[Any], Any] | None = None,
         check: Callable[[Any, Ints], None] | None = None,
+        refills: bool = False,
     ) -> None:
         self.source, self.plan, self.position = source, plan, Position()
-        self._labels, self._check = labels, check
+        self._labels, self._check, self._refills = labels, check, refills
 
     def __len__(self) -> int:
         return len(self.source)
@@ -80,7 +84,8 @@ class MixStream(IterableDataset[Any]):
         chosen = np.zeros(len(labels), np.bool_)
         chosen[kept] = True
         real = batch if chosen.all() else select(batch, torch.from_numpy(chosen))
-        return HostBatch(slots, draw, epoch, step, real, _sources(plan, batch, labels, slots), True)
+        host = HostBatch(slots, draw, epoch, step, real, _sources(plan, batch, labels, slots), True)
+        return replace(host, reserve=BatchReserve(plan, batch, labels)) if self._refills else host
 
     def _labels_of(self, batch: Any, names: Classes) -> Ints:
         found = _found_in(batch) if self._labels is None else self._labels(batch)
@@ -123,16 +128,14 @@ def _sources(plan: StreamPlan, batch: Any, labels: Ints, slots: Slots) -> Any:
     if not plan.sources or not slots.synthetic.any():
         return None
     wanted = slots[slots.synthetic]
-    count = np.bincount(labels, minlength=plan.classes.count)
-    missing = np.unique(wanted.label[count[wanted.label] == 0])
-    if len(missing):
+    rows = plan.rows_by_key(Purpose.SOURCE, labels, wanted.label, wanted.key)
+    if (rows < 0).any():
+        missing = np.unique(wanted.label[rows < 0])
         raise ValueError(
             "generator: expected a real row of each class to make samples from, found none of "
             f"{plan.classes.listed(missing)} in this batch; use larger batches, or balance='natural'"
         )
-    first = np.cumsum(count) - count
-    nth = (hash64(plan.seed, Purpose.SOURCE, wanted.key) % count[wanted.label].astype(np.uint64)).astype(np.int64)
-    return rows_of(batch, np.argsort(labels, kind="stable")[first[wanted.label] + nth])
+    return rows_of(batch, rows)
 
 
 def _found_in(batch: Any) -> Any:

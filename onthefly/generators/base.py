@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ from onthefly.mixing.given import at_least_one
 from onthefly.mixing.keys import Purpose
 
 PerSample = Callable[[Any, Tensor], Any]
+
+OnFault = Literal["raise", "real"]
 
 _SLACK = 1e-4  # how far a value may leave the declared range by rounding
 
@@ -44,6 +46,7 @@ class FrozenGenerator(ABC):
         max_overhead: what making samples may take, as a share of everything else in an epoch; samples are used more
             often where it would take more. None for any.
         batch_size: the most samples to make in one forward; None to find out what is fastest.
+        on_fault: what a mix does about a sample that goes wrong: "raise", or "real" to fill its slot with a real one.
         dtype: what it computes in, where it isn't float32.
         device: where it was put by ``to``, and stays; None for wherever a loader delivers.
         path: the checkpoint that it was loaded from; None for any other.
@@ -64,9 +67,11 @@ class FrozenGenerator(ABC):
     cache_bytes: int = 1 << 30
     max_overhead: float | None = None
     batch_size: int | None = None
+    on_fault: OnFault = "raise"
     dtype: torch.dtype = torch.float32
     device: torch.device | None = None
     path: Path | None = None
+    _where: torch.device = torch.device("cpu")
 
     @abstractmethod
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
@@ -91,8 +96,13 @@ class FrozenGenerator(ABC):
 
         One that holds tensors moves them, and then calls this.
         """
-        self.device = torch.device(device)
+        self.device = self._where = torch.device(device)
         return self
+
+    @property
+    def where(self) -> torch.device:
+        """Where it is now, and is to be asked."""
+        return self._where
 
     def placed(self, device: torch.device) -> torch.device:
         """Where it runs for a loader that delivers on a device, and is to be asked: there, to which it moves, unless
@@ -106,7 +116,7 @@ class FrozenGenerator(ABC):
         if self.device is not None:
             return torch.device(self.device)
         self.to(device)
-        self.device = None  # it is there for the loader's sake
+        self.device, self._where = None, device  # it is there for the loader's sake
         return device
 
     @property
@@ -134,6 +144,11 @@ class FrozenGenerator(ABC):
     def uses(self) -> NDArray[np.int64]:
         """How often samples of each class are used: ``int64[C]``."""
         return np.full(self.classes.count, self.reuse)
+
+    @property
+    def refills(self) -> NDArray[np.bool_]:
+        """Of which classes a slot is filled with a real sample where the synthetic one goes wrong: ``bool[C]``."""
+        return np.full(self.classes.count, as_on_fault(self.on_fault) == "real")
 
     def reused(self, times: int = 1, *, cache_bytes: int = 1 << 30, max_overhead: float | None = None) -> Self:
         """The same generator, each of whose samples a mix uses several times: that much less is generated.
@@ -220,6 +235,23 @@ class GeneratorAround(FrozenGenerator):
         return self.inner.device
 
     @property
+    def where(self) -> torch.device:
+        return self.inner.where
+
+    @property
+    def on_fault(self) -> OnFault:
+        """What is done about a sample that goes wrong, here or inside."""
+        return self.inner.on_fault
+
+    @on_fault.setter
+    def on_fault(self, policy: OnFault) -> None:
+        self.inner.on_fault = policy
+
+    @property
+    def refills(self) -> NDArray[np.bool_]:
+        return self.inner.refills
+
+    @property
     def dtype(self) -> torch.dtype:  # type: ignore[override]
         """What the inner one computes in."""
         return self.inner.dtype
@@ -298,6 +330,12 @@ class RelabeledGenerator(GeneratorAround):
         uses = np.where(options >= 0, self.inner.uses[options], np.iinfo(np.int64).max).min(axis=1)
         return np.where(self.makes, uses, 1)
 
+    @property
+    def refills(self) -> NDArray[np.bool_]:
+        """Where all classes that each is made of are."""
+        options = self._options.cpu().numpy()
+        return np.asarray(np.where(options >= 0, self.inner.refills[options], True).all(axis=1))
+
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         several = self._several.to(labels.device)[labels]
         expect(torch.where(several > 0, -1, labels), self._check_known)
@@ -331,6 +369,16 @@ def _as_share(max_overhead: float | None) -> float | None:
             "max_overhead=0.1"
         )
     return max_overhead
+
+
+def as_on_fault(policy: Any) -> OnFault:
+    """What is done about samples that go wrong."""
+    if policy not in get_args(OnFault):
+        raise ValueError(
+            f"on_fault: expected 'raise' or 'real', found {policy!r}; 'real' fills the slot with a real sample"
+        )
+    known: OnFault = policy
+    return known
 
 
 def check_samples(samples: Any, count: int, spec: Spec) -> None:

@@ -41,7 +41,8 @@ def best_batch_size(generator: FrozenGenerator, device: torch.device) -> int | N
     """
     if generator.batch_size is not None:
         return generator.batch_size
-    sizes = (_size_of(one, torch.device(one.device or device)) for one in generator.makers)
+    several = len(generator.makers) > 1
+    sizes = (_size_of(one, one.where if several else device) for one in generator.makers)
     return min((size for size in sizes if size is not None), default=None)
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from onthefly.data.spec import Spec
-from onthefly.generators.base import FrozenGenerator
+from onthefly.generators.base import FrozenGenerator, OnFault, as_on_fault
 from onthefly.generators.families import family_of
 from onthefly.generators.latent import LatentGenerator
 from onthefly.generators.running import Compile
@@ -75,6 +75,7 @@ def load(
     device: torch.device | str | None = None,
     reuse: int = 1,
     max_overhead: float | None = None,
+    on_fault: OnFault = "raise",
     batch_size: int | None = None,
     dtype: torch.dtype | str | None = None,
     compile: Compile = False,  # noqa: A002 - torch's own word for it
@@ -86,6 +87,8 @@ def load(
         device: where it runs, and stays; by default wherever a loader delivers, until then the CPU.
         reuse: how often a mix uses each sample, at least; see ``FrozenGenerator.reused``.
         max_overhead: what making samples may take, as a share of everything else in an epoch; see there.
+        on_fault: what a mix does about a sample that isn't finite, has another shape or range, or raises: "raise", or
+            "real" to put a real sample of its class in its slot, and count it.
         batch_size: the most samples to make in one forward; by default what a short measurement finds fastest.
         dtype: "bfloat16" to compute in, where the family allows it; see ``LatentGenerator.running``.
         compile: True or "reduce-overhead" to have the network compiled; see there.
@@ -103,7 +106,7 @@ def load(
     _check_tensors(tensors, network, path)
     network.load_state_dict(tensors, assign=True)
     generator = LatentGenerator(network, spec, (latent,), card=card).reused(reuse, max_overhead=max_overhead)
-    generator.path = path
+    generator.path, generator.on_fault = path, as_on_fault(on_fault)
     generator = generator if device is None else generator.to(device)
     return generator.running(batch_size=batch_size, dtype=dtype, compile=compile)
 

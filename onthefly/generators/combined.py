@@ -58,6 +58,12 @@ class CombinedGenerator(FrozenGenerator):
         return places.pop() if len(places) == 1 else None
 
     @property
+    def where(self) -> torch.device:
+        """Where all of them are; else it may be asked anywhere."""
+        places = {made.where for made in self.inner}
+        return places.pop() if len(places) == 1 else torch.device("cpu")
+
+    @property
     def makers(self) -> list[FrozenGenerator]:
         return [maker for made in self.inner for maker in made.makers]
 
@@ -68,6 +74,11 @@ class CombinedGenerator(FrozenGenerator):
     @property
     def uses(self) -> NDArray[np.int64]:
         return np.asarray(np.stack([made.uses for made in self.inner])[self._who, np.arange(self.classes.count)])
+
+    @property
+    def refills(self) -> NDArray[np.bool_]:
+        """As each of them does."""
+        return np.asarray(np.stack([made.refills for made in self.inner])[self._who, np.arange(self.classes.count)])
 
     def reused(self, times: int = 1, *, cache_bytes: int = 1 << 30, max_overhead: float | None = None) -> Self:
         again = super().reused(times, cache_bytes=cache_bytes, max_overhead=max_overhead)
@@ -116,8 +127,7 @@ class CombinedGenerator(FrozenGenerator):
         made, places, here = [], [], labels.device
         for one, mine in self._shares(labels):
             some = of(sources, mine) if one.wants_source else None
-            there = torch.device(one.device or here)
-            asked = (to_device(part, there) for part in (labels[mine], keys[mine], some))
+            asked = (to_device(part, one.where) for part in (labels[mine], keys[mine], some))
             made.append(to_device(how(one)(*asked), here))
             places.append(mine)
         return made, torch.argsort(torch.cat(places))

@@ -46,6 +46,16 @@ def deferred() -> Iterator[Checks]:
         _CHECKS.reset(token)
 
 
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Checks within it are made at once, wherever it stands."""
+    token = _CHECKS.set(None)
+    try:
+        yield
+    finally:
+        _CHECKS.reset(token)
+
+
 def expect(values: Tensor, check: Check) -> None:
     """Check a few values: at once, or later where that is what is going on.
 

@@ -77,8 +77,8 @@ class LatentGenerator(FrozenGenerator):
         Args:
             batch_size: the most samples that the network makes at a time; None for as many as are asked for at once, or
                 as are made fastest (``best_batch_size``) where something has to choose.
-            dtype: "bfloat16" for twice the speed where the hardware has it, of a network that allows it. Samples are
-                float32 still, within 0.02 of what they were, and depend on their batch in the last bits of a bfloat16.
+            dtype: "bfloat16" to save time where the hardware has it, of a network that allows it. Samples are float32
+                still, within 0.02 of what they were, and depend on their batch in the last bits of a bfloat16.
             compile: True to have the network compiled by torch when it is first used, which takes up to minutes;
                 "reduce-overhead" for CUDA graphs too, which help small networks. It is then always run on
                 ``batch_size`` samples, some of which may be left unused.
@@ -112,6 +112,10 @@ class LatentGenerator(FrozenGenerator):
     def at_once(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Tensor:
         return self._made(self._plain, labels, keys)
 
+    @property
+    def where(self) -> torch.device:
+        return device_of(self.network)
+
     def to(self, device: torch.device | str) -> Self:
         self.network.to(device)
         self._lay_out()
@@ -140,11 +144,11 @@ class LatentGenerator(FrozenGenerator):
                 f"dtype: expected 'float32' for a {family}, whose samples in bfloat16 would be others, found "
                 "'bfloat16'; leave dtype= out"
             )
-        plain, device = copy.copy(self), device_of(self.network)
+        plain = copy.copy(self)
         plain.dtype = torch.float32
-        keys = torch.arange(_PROBES, device=device)
+        keys = torch.arange(_PROBES, device=self.where)
         field = next(iter(self.spec.fields.values()))
-        with hermetic(0, device):
+        with hermetic(0, self.where):
             made, expected = (one.at_once(keys % self.classes.count, keys) for one in (self, plain))
         check_bfloat16(made, expected, field.range)
 

@@ -73,7 +73,8 @@ def numbers(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
     try:
         for backend in fast:
             backend.fp32_precision = "ieee"
-        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        reduced = None if dtype == torch.float32 else dtype
+        with torch.autocast(device.type, reduced, enabled=reduced is not None):
             yield
     finally:
         for backend in fast:

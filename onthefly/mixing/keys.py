@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     AUGMENT = 9
     RELABEL = 10
     RANK = 11
+    REFILL = 12
 
 
 def hash64(*parts: int | Ints | UInts) -> UInts:

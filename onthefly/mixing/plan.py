@@ -233,6 +233,23 @@ class MixPlan:
         """The epoch since which samples are used as often as in this one; it began with new ones."""
         return reuse_at(self.log, epoch)[1]
 
+    def rows_by_key(self, purpose: Purpose, label: Ints, key: Ints) -> Ints:
+        """A real sample of its class for each synthetic one: a function of its key, or the same key would give another
+        sample.
+
+        Args:
+            purpose: what it is for.
+            label: ``int64[n]``.
+            key: ``int64[n]``.
+
+        Returns:
+            ``int64[n]``, rows of the dataset; -1 for a class that has none.
+        """
+        real = self.real[label]
+        nth = (hash64(self.seed, purpose, key) % np.maximum(real, 1).astype(np.uint64)).astype(np.int64)
+        place = np.minimum(self._first_row[label] + nth, len(self._rows) - 1)
+        return np.asarray(np.where(real > 0, self._rows[place], -1))
+
     def feedback(self, epoch: int, scores: ArrayLike | Mapping[Any, float]) -> None:
         """Let the ratio follow scores from an epoch on.
 
@@ -295,7 +312,7 @@ class MixPlan:
             slots.last[fake] = reuse.is_last(label, nth)
             slots.index[run.place[~synthetic]] = self._real_rows(run, synthetic, before)
             if self.sources:
-                slots.index[fake] = self._source_rows(label, slots.key[fake])
+                slots.index[fake] = self.rows_by_key(Purpose.SOURCE, label, slots.key[fake])
         return slots
 
     def _sample_seeds(self, epoch: int) -> NDArray[np.uint64]:
@@ -369,12 +386,6 @@ class MixPlan:
             run.classes, real, (before.slots - before.synthetic)[run.classes], count, seed=self.seed
         )
         return np.asarray(self._rows[self._first_row[run.label[~synthetic]] + rows])
-
-    def _source_rows(self, label: Ints, key: Ints) -> Ints:
-        """A row of its class for each synthetic sample: a function of its key, or the same key would give another
-        sample."""
-        rows = hash64(self.seed, Purpose.SOURCE, key) % self.real[label].astype(np.uint64)
-        return np.asarray(self._rows[self._first_row[label] + rows.astype(np.int64)])
 
     def _totals_at_first(self) -> Totals:
         none = np.zeros(self.classes.count, np.int64)

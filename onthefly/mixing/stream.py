@@ -191,6 +191,24 @@ class StreamPlan:
         self.batches += 1
         return slots, kept
 
+    def rows_by_key(self, purpose: Purpose, labels: Ints, label: Ints, key: Ints) -> Ints:
+        """A row of the batch that came for each synthetic sample, of its class, by its key.
+
+        Args:
+            purpose: what it is for.
+            labels: ``int64[m]``, the class of each row.
+            label: ``int64[n]``, of each synthetic sample.
+            key: ``int64[n]``.
+
+        Returns:
+            ``int64[n]``; -1 for a class that has none.
+        """
+        count = np.bincount(labels, minlength=self.classes.count)
+        first, some = np.cumsum(count) - count, np.maximum(count[label], 1).astype(np.uint64)
+        nth = (hash64(self.seed, purpose, key) % some).astype(np.int64)
+        by_class = np.append(np.argsort(labels, kind="stable"), -1)
+        return np.asarray(np.where(count[label] > 0, by_class[first[label] + nth], -1))
+
     def _quota(self, slots: Ints, ratio: Ints) -> Ints:
         """How many synthetic samples of each class these slots earn: ``int64[C]``."""
         earned = self.due + slots * self._rate(slots, ratio)

@@ -48,9 +48,9 @@ def around(made: FrozenGenerator) -> list[FrozenGenerator]:
 
 def test_it_goes_where_the_loader_delivers() -> None:
     for one in around(elsewhere()):
-        assert one.placed(OTHER) == OTHER
+        assert one.placed(OTHER) == OTHER == one.where
         assert one.device is None
-        assert one.placed(CPU) == CPU
+        assert one.placed(CPU) == CPU == one.where
 
 
 def test_it_stays_where_it_was_put() -> None:
@@ -82,6 +82,28 @@ def test_a_loader_asks_it_where_it_is_and_delivers_elsewhere(images: TensorDatas
     assert {part.device for part in (batch if isinstance(batch, list) else [batch])} == {META}
     assert made.moves == ["cpu"]
     assert made.asked == {"cpu"}
+
+
+def test_an_old_class_that_moves_by_itself_goes_where_the_loader_delivers() -> None:
+    class Moves(Elsewhere):
+        def to(self, device: Any) -> Any:
+            self.moves.append(str(device))
+            return self
+
+    made = Moves((1, 8, 8), 2)
+    assert made.placed(OTHER) == OTHER == made.where
+    assert made.moves == ["cpu:0"]
+
+
+def test_a_sample_is_replayed_where_its_generator_is(images: TensorDataset) -> None:
+    made = elsewhere(4)
+    mapped = made.map(lambda image, label: (image, 0))
+    zeros = TensorDataset(images.tensors[0], torch.zeros_like(images.tensors[1]))
+    loader = onthefly.wrap(DataLoader(zeros, 8, shuffle=True), mapped, labels=images.tensors[1], ratio=1, device="cpu")
+    manifest = loader.manifest()
+    mapped.to("meta")
+    onthefly.replay(manifest, 0, 3, generator=mapped)
+    assert made.asked == {"cpu", "meta"}
 
 
 def test_wrap_leaves_it_where_it_is(images: TensorDataset) -> None:
