@@ -75,7 +75,7 @@ def _jiggle(palette: Palette, operation: Operation, device: torch.device) -> Non
     steps = (
         lambda factor: palette.linear(palette.eye, (factor - 1)[:, None]),
         palette.scale,
-        lambda factor: palette.other("saturation", factor),
+        lambda factor: palette.other("saturation", factor, applied.double()),
         _turn(palette),
     )
     _in_order(palette, operation, steps)
@@ -129,9 +129,10 @@ def _clipped(palette: Palette, operation: Operation, matrix: Tensor, shift: Tens
 
 
 def _saturation(palette: Palette, operation: Operation, device: torch.device) -> None:
-    palette.expect_unit(operation.applied)
-    palette.other("saturation", _factor(operation, "saturation_factor", 1.0))
-    palette.clamp(operation.applied)
+    applied = operation.applied
+    palette.expect_unit(applied)
+    palette.other("saturation", _factor(operation, "saturation_factor", 1.0), applied.double())
+    palette.clamp(applied)
 
 
 def _hue(palette: Palette, operation: Operation, device: torch.device) -> None:

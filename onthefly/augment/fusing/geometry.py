@@ -144,7 +144,9 @@ def _resized(operation: Operation, flags: Mapping[str, Any], size: Size | None) 
     if operation.params is not None and _has_one_pixel_side(operation.params):
         return "its images are one pixel wide or high"
     mode = _mode(flags)
-    return Sampling("nearest-exact" if mode == "nearest" else mode, "border")
+    if mode == "nearest":
+        return Sampling("nearest-exact")
+    return Sampling(mode, None if mode == "bilinear" and flags["align_corners"] else "border")
 
 
 def _padded(operation: Operation, flags: Mapping[str, Any], size: Size | None) -> Sampling | str:

@@ -13,7 +13,7 @@ class Stage:
     """One stage, by name, with tensors of one row a sample.
 
     "affine": matrix [N, C, C], shift [N, C]; "affine of mean": these, and [N, C, C] for the mean of each channel;
-    "hue": [N], in turns; "saturation": [N], a factor in HSV; "gamma": exponent [N], gain [N]; "solarize": threshold [N];
+    "hue": [N], in turns; "saturation": [N], a factor in HSV, [N] 1 or 0; "gamma": exponent [N], gain [N]; "solarize": threshold [N];
     "clamp": least [N], most [N]; "clamp to unit": none; "add": noise [N, C, H, W], [N] 1 or 0; "put": two masks
     bool[N, C, H, W] for 1 and for 0, [N] 1 or 0.
     """
@@ -66,12 +66,12 @@ def _hue(image: Tensor, turns: Tensor) -> Tensor:
     return torch.stack([torch.addcmul(least, share.clamp(0, 1), range_) for share in shares], 1)
 
 
-def _saturation(image: Tensor, factor: Tensor) -> Tensor:
+def _saturation(image: Tensor, factor: Tensor, applied: Tensor) -> Tensor:
     """Scaling HSV's saturation moves all channels away from the largest, until the smallest is 0."""
     most = image.amax(1, keepdim=True)
     range_ = most - image.amin(1, keepdim=True)
-    limit = most / range_.clamp_min(torch.finfo(image.dtype).tiny)
-    scale = torch.minimum(_image(factor).expand_as(limit), limit.clamp_min(0))
+    limit = (most / range_.clamp_min(torch.finfo(image.dtype).tiny)).clamp_min(0)
+    scale = torch.where(_image(applied) > 0, torch.minimum(_image(factor), limit), 1.0)
     return most - (most - image) * scale
 
 
