@@ -44,8 +44,8 @@ def fused(
     may be bytes, which become floats in [0, 1].
 
     Args:
-        pipeline: an ``AugmentationSequential`` with any ``data_keys``, an ``ImageSequential``, an ``nn.Sequential``, one
-            operation or a list of them. It is left as it is.
+        pipeline: an ``AugmentationSequential`` with any ``data_keys``, an ``ImageSequential``, an ``nn.Sequential``,
+            one operation or a list of them. It is left as it is.
         exact: Kornia's own values, within 1e-4: a warp for each operation that moves pixels, a clamp wherever Kornia
             clamps, Kornia's own noise.
         compile: the pointwise pass as one kernel, by ``torch.compile``. It costs a minute at first, and is for CUDA.
@@ -66,8 +66,8 @@ def fused(
     """
     if exact and compile:
         raise ValueError(
-            "augment.fused: expected exact or compile, found both, and Kornia clamps in an order that is drawn anew for "
-            "every batch; leave one out"
+            "augment.fused: expected exact or compile, found both, and Kornia clamps in an order that is drawn anew "
+            "for every batch; leave one out"
         )
     return Fused(pipeline, exact=exact, compile=compile)
 
@@ -85,7 +85,8 @@ class Fused(nn.Module):
         import kornia.augmentation as K  # heavy, and not needed by who doesn't augment
 
         self.pipeline, self.exact, self.compiled = _as_container(pipeline), exact, compile
-        self.data_keys: list[Any] | None = getattr(pipeline, "data_keys", [K.AugmentationSequential().data_keys[0]])
+        images: Any = K.AugmentationSequential().data_keys
+        self.data_keys: list[Any] | None = getattr(pipeline, "data_keys", images)
         self.transform_matrix: Tensor | None = None
         self._params: list[Any] | None = None
         self._parts: tuple[Part, ...] | None = None
@@ -180,7 +181,7 @@ class Fused(nn.Module):
 
         item = ParamItem(one.name, one.params)
         run = AugmentationSequentialOps(keys)
-        done: Any = run.transform(*values, module=one.module, param=item, extra_args=self._given.all)
+        done: Any = run.transform(*values, module=one.module, param=item, extra_args=dict(self._given.all))
         matrix = getattr(one.module, "transform_matrix", None)
         if isinstance(matrix, Tensor) and matrix.shape[-2:] == (3, 3):
             self._note(matrix.detach().to("cpu", torch.float64))

@@ -308,8 +308,8 @@ def test_the_reasons_that_only_a_batch_tells() -> None:
 
 def test_a_subclass_runs_as_it_is() -> None:
     class Mine(K.RandomHorizontalFlip):
-        def apply_transform(self, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            return input * 0
+        def apply_transform(self, *args: Any, **kwargs: Any) -> Tensor:
+            return args[0] * 0
 
     assert fused([Mine(p=1.0)])(torch.rand(2, 3, 4, 4)).sum() == 0
 
@@ -329,10 +329,17 @@ def test_containers_are_taken_apart_as_they_were_drawn(random_apply: Any) -> Non
         images, masks = batch((12, 12))[:2]
         expected = theirs(images, masks)
         assert_equal(ours(images, masks, params=theirs._params), expected, ["input", "mask"], share_of_masks=0.01)
-        assert_equal(theirs(images, masks, params=(ours(images, masks), ours._params)[1]), ours(images, masks, params=ours._params), ["input", "mask"], 0.01)
+        assert_equal(
+            theirs(images, masks, params=(ours(images, masks), ours._params)[1]),
+            ours(images, masks, params=ours._params),
+            ["input", "mask"],
+            0.01,
+        )
 
 
-@pytest.mark.parametrize("policy", [K.auto.AutoAugment(), K.PatchSequential(K.RandomErasing(p=1.0), grid_size=(2, 2), patchwise_apply=False)])
+@pytest.mark.parametrize(
+    "policy", [K.auto.AutoAugment(), K.PatchSequential(K.RandomErasing(p=1.0), grid_size=(2, 2), patchwise_apply=False)]
+)
 def test_other_containers_run_as_they_are(policy: Any) -> None:
     theirs = K.AugmentationSequential(K.RandomHorizontalFlip(p=0.5), policy)
     ours, data = fused(theirs), torch.rand(4, 3, 16, 16)
@@ -418,7 +425,16 @@ def test_many_images_go_in_chunks_with_what_is_theirs() -> None:
     torch.testing.assert_close(ours(images, params=pipeline._params), expected, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("step", [nn.Identity(), nn.Hardtanh(0.4, 0.6, inplace=True), *(make(1.0) for make in COLOURS.values()), K.RandomHorizontalFlip(p=0.0), K.RandomRotation(10.0, p=1.0)])
+@pytest.mark.parametrize(
+    "step",
+    [
+        nn.Identity(),
+        nn.Hardtanh(0.4, 0.6, inplace=True),
+        *(make(1.0) for make in COLOURS.values()),
+        K.RandomHorizontalFlip(p=0.0),
+        K.RandomRotation(10.0, p=1.0),
+    ],
+)
 def test_the_batch_is_left_as_it_was(step: Any) -> None:
     images = torch.rand(4, 3, 8, 8)
     before = images.clone()
@@ -433,7 +449,9 @@ def test_gradients_flow() -> None:
     ours, images = fused(pipeline), (torch.rand(3, 3, 8, 8) * 0.4 + 0.3).double().requires_grad_()
     ours(images.detach())
     params = ours._params
-    assert torch.autograd.gradcheck(lambda x: fused(pipeline)(x, params=params).sum((2, 3)), images, atol=1e-3, fast_mode=True)
+    assert torch.autograd.gradcheck(
+        lambda x: fused(pipeline)(x, params=params).sum((2, 3)), images, atol=1e-3, fast_mode=True
+    )
 
 
 def test_noise_is_drawn_with_kornia_s_distribution() -> None:
@@ -472,7 +490,9 @@ def test_all_is_drawn_from_the_global_generator() -> None:
 
 
 def test_parameters_serve_again_here_and_in_kornia() -> None:
-    pipeline = K.AugmentationSequential(K.RandomRotation(9.0), K.RandomGaussianNoise(std=0.1), K.RandomSaltAndPepperNoise())
+    pipeline = K.AugmentationSequential(
+        K.RandomRotation(9.0), K.RandomGaussianNoise(std=0.1), K.RandomSaltAndPepperNoise()
+    )
     ours, images = fused(pipeline), torch.rand(4, 3, 12, 12)
     found = ours(images)
     assert torch.equal(ours(images, params=ours._params), found)

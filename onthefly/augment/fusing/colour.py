@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from onthefly.augment.fusing.operations import Operation
 from onthefly.augment.fusing.palette import Palette
 
-Paint = Callable[[Palette, Operation, torch.device], None]
+Paint = Callable[[Palette, Operation], None]
 
 
 def painter(operation: Operation, channels: int | None) -> Paint | str | None:
@@ -61,7 +61,7 @@ def _factor(operation: Operation, name: str, neutral: float) -> Tensor:
     return torch.where(operation.applied, drawn, neutral)
 
 
-def _jitter(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _jitter(palette: Palette, operation: Operation) -> None:
     applied = operation.applied
     palette.expect_unit(applied)
     steps = (palette.scale, palette.towards_mean, palette.towards_grey, _turn(palette))
@@ -69,7 +69,7 @@ def _jitter(palette: Palette, operation: Operation, device: torch.device) -> Non
     palette.clamp(applied)
 
 
-def _jiggle(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _jiggle(palette: Palette, operation: Operation) -> None:
     applied = operation.applied
     palette.expect_unit(applied)
     steps = (
@@ -107,11 +107,11 @@ def _in_order(palette: Palette, operation: Operation, steps: tuple[Callable[[Ten
             palette.clamp(operation.applied)
 
 
-def _brightness(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _brightness(palette: Palette, operation: Operation) -> None:
     _clipped(palette, operation, palette.eye, (_factor(operation, "brightness_factor", 1.0) - 1)[:, None])
 
 
-def _contrast(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _contrast(palette: Palette, operation: Operation) -> None:
     _clipped(palette, operation, _factor(operation, "contrast_factor", 1.0)[:, None, None] * palette.eye, 0.0)
 
 
@@ -128,26 +128,26 @@ def _clipped(palette: Palette, operation: Operation, matrix: Tensor, shift: Tens
         palette.unit = False
 
 
-def _saturation(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _saturation(palette: Palette, operation: Operation) -> None:
     applied = operation.applied
     palette.expect_unit(applied)
     palette.other("saturation", _factor(operation, "saturation_factor", 1.0), applied.double())
     palette.clamp(applied)
 
 
-def _hue(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _hue(palette: Palette, operation: Operation) -> None:
     palette.expect_unit(operation.applied)
     palette.other("hue", _factor(operation, "hue_factor", 0.0))
     palette.clamp(operation.applied)
 
 
-def _greyscale(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _greyscale(palette: Palette, operation: Operation) -> None:
     weights: Any = operation.module.rgb_weights
     grey = palette.grey if weights is None else weights.detach().double().cpu().expand(palette.grey.shape)
     palette.linear(torch.where(operation.applied[:, None, None], grey, palette.eye))
 
 
-def _invert(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _invert(palette: Palette, operation: Operation) -> None:
     most = torch.as_tensor(operation.module.flags["max_val"], dtype=torch.float64).cpu()  # type: ignore[index]
     sign = torch.where(operation.applied, -1.0, 1.0).double()[:, None]
     if bool((most != 1).any()):
@@ -156,12 +156,12 @@ def _invert(palette: Palette, operation: Operation, device: torch.device) -> Non
     palette.linear(sign[:, :, None] * palette.eye, torch.where(sign < 0, most, 0.0))
 
 
-def _normalize(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _normalize(palette: Palette, operation: Operation) -> None:
     mean, std = _statistics(palette, operation)
     _per_channel(palette, operation, 1 / std, -mean / std)
 
 
-def _denormalize(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _denormalize(palette: Palette, operation: Operation) -> None:
     mean, std = _statistics(palette, operation)
     _per_channel(palette, operation, std, mean)
 
@@ -178,13 +178,13 @@ def _per_channel(palette: Palette, operation: Operation, scale: Tensor, shift: T
     palette.unit = False
 
 
-def _gamma(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _gamma(palette: Palette, operation: Operation) -> None:
     palette.clamp(operation.applied, always=True)
     palette.other("gamma", _factor(operation, "gamma_factor", 1.0), _factor(operation, "gain_factor", 1.0))
     palette.clamp(operation.applied)
 
 
-def _solarize(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _solarize(palette: Palette, operation: Operation) -> None:
     applied = operation.applied
     palette.clamp(applied, always=True)
     palette.linear(palette.eye, _factor(operation, "additions", 0.0)[:, None])
@@ -192,26 +192,26 @@ def _solarize(palette: Palette, operation: Operation, device: torch.device) -> N
     palette.other("solarize", _factor(operation, "thresholds", torch.inf))
 
 
-def _gaussian_noise(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _gaussian_noise(palette: Palette, operation: Operation) -> None:
     palette.settle()
-    noise = operation.params["gaussian_noise"].to(device)
+    noise = operation.params["gaussian_noise"].to(palette.device)
     palette.other("add", noise.expand(palette.samples, *noise.shape[1:]), operation.applied.double())
     palette.unit = False
 
 
-def _salt_and_pepper(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _salt_and_pepper(palette: Palette, operation: Operation) -> None:
     palette.settle()
-    ones, zeros = (operation.params[name].to(device) for name in ("mask_salt", "mask_pepper"))
+    ones, zeros = (operation.params[name].to(palette.device) for name in ("mask_salt", "mask_pepper"))
     palette.other("put", ones, zeros, operation.applied.double())
 
 
-def _hardtanh(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _hardtanh(palette: Palette, operation: Operation) -> None:
     module = operation.module
     assert isinstance(module, nn.Hardtanh)
     palette.limit(float(module.min_val), float(module.max_val))
 
 
-def _nothing(palette: Palette, operation: Operation, device: torch.device) -> None:
+def _nothing(*_: Any) -> None:
     pass
 
 

@@ -18,7 +18,8 @@ class Sampling:
 
     Args:
         mode: "nearest", "nearest-exact" (halves go up), "bilinear" or "bicubic"; None where whole pixels move.
-        padding: "zeros", "border", "reflection" (about pixels) or "reflection at edges"; None where none is read beyond.
+        padding: "zeros", "border", "reflection" (about pixels) or "reflection at edges"; None where none is read
+            beyond.
     """
 
     mode: str | None = None
@@ -37,7 +38,16 @@ class Sampling:
 
 
 _DIFFER = "differ"
-Rule = Callable[[Operation, Mapping[str, Any], Size | None], "Sampling | str"]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is known of an operation: its settings; before a batch, neither what it drew nor the size of its images."""
+
+    module: Any
+    flags: Mapping[str, Any]
+    params: Mapping[str, Tensor] | None
+    size: Size | None
 
 
 def sampling_of(operation: Operation, size: Size | None, given: Mapping[str, Any]) -> Sampling | str | None:
@@ -51,11 +61,9 @@ def sampling_of(operation: Operation, size: Size | None, given: Mapping[str, Any
     rule = _RULES.get(operation.kind)
     if rule is None:
         return None
-    if operation.params is not None and operation.kind in _RESIZING:
-        applied = operation.applied
-        if bool(applied.any()) != bool(applied.all()):
-            return "it would change the size of some samples only"
-    return rule(operation, _flags(operation, given), size)
+    if operation.params is not None and operation.kind in _RESIZING and len(operation.applied.unique()) > 1:
+        return "it would change the size of some samples only"
+    return rule(_Seen(operation.module, _flags(operation, given), operation.params, size))
 
 
 def matrix_of(operation: Operation, shape: tuple[int, ...], given: Mapping[str, Any]) -> Tensor:
@@ -88,13 +96,14 @@ def _mode(flags: Mapping[str, Any]) -> str:
     return name.lower()
 
 
-def _flipped(operation: Operation, flags: Mapping[str, Any], size: Size | None) -> Sampling | str:
+def _flipped(_: _Seen) -> Sampling | str:
     return Sampling()
 
 
-def _warped(operation: Operation, flags: Mapping[str, Any], size: Size | None) -> Sampling | str:
+def _warped(seen: _Seen) -> Sampling | str:
     from kornia.constants import SamplePadding
 
+    flags = seen.flags
     padding = SamplePadding.get(flags.get("padding_mode", "zeros")).name.lower()
     if padding == "fill":
         return "it fills with a value of its own"
@@ -103,9 +112,8 @@ def _warped(operation: Operation, flags: Mapping[str, Any], size: Size | None) -
     return Sampling(_mode(flags), padding)
 
 
-def _cropped(operation: Operation, flags: Mapping[str, Any], size: Size | None) -> Sampling | str:
-    module: Any = operation.module
-    padding = None
+def _cropped(seen: _Seen) -> Sampling | str:
+    flags, size, padding = seen.flags, seen.size, None
     if flags["padding"] is not None or flags["pad_if_needed"]:
         padding = _PADDINGS.get(flags["padding_mode"])
         if padding is None or (padding == "zeros" and flags["fill"] != 0):
@@ -113,7 +121,7 @@ def _cropped(operation: Operation, flags: Mapping[str, Any], size: Size | None) 
         if padding != "zeros" and flags["cropping_mode"] == "resample":
             return "it pads twice"
     if size is not None:
-        left, right, top, bottom = module.compute_padding((1, 1, *size), flags)
+        left, right, top, bottom = seen.module.compute_padding((1, 1, *size), flags)
         if flags["size"][0] > size[0] + top + bottom or flags["size"][1] > size[1] + left + right:
             return "its crop is larger than the image"
         if padding == "reflection" and (max(left, right) >= size[1] or max(top, bottom) >= size[0]):
@@ -121,15 +129,16 @@ def _cropped(operation: Operation, flags: Mapping[str, Any], size: Size | None) 
     return Sampling(None, padding)
 
 
-def _centred(operation: Operation, flags: Mapping[str, Any], size: Size | None) -> Sampling | str:
+def _centred(seen: _Seen) -> Sampling | str:
+    flags, size = seen.flags, seen.size
     if size is not None and (flags["size"][0] > size[0] or flags["size"][1] > size[1]):
         return "its crop is larger than the image"
     return Sampling()
 
 
-def _crop_resized(operation: Operation, flags: Mapping[str, Any], size: Size | None) -> Sampling | str:
-    mode = _mode(flags)
-    if operation.params is not None and _has_one_pixel_side(operation.params):
+def _crop_resized(seen: _Seen) -> Sampling | str:
+    flags, mode = seen.flags, _mode(seen.flags)
+    if seen.params is not None and _has_one_pixel_side(seen.params):
         return "its crop is one pixel wide or high"
     if flags["cropping_mode"] == "resample":
         return Sampling(mode, "zeros")
@@ -138,19 +147,19 @@ def _crop_resized(operation: Operation, flags: Mapping[str, Any], size: Size | N
     return Sampling("nearest-exact" if mode == "nearest" else mode)
 
 
-def _resized(operation: Operation, flags: Mapping[str, Any], size: Size | None) -> Sampling | str:
+def _resized(seen: _Seen) -> Sampling | str:
+    flags, mode = seen.flags, _mode(seen.flags)
     if flags["antialias"]:
         return "it blurs before it resizes (antialias=True)"
-    if operation.params is not None and _has_one_pixel_side(operation.params):
+    if seen.params is not None and _has_one_pixel_side(seen.params):
         return "its images are one pixel wide or high"
-    mode = _mode(flags)
     if mode == "nearest":
         return Sampling("nearest-exact")
     return Sampling(mode, None if mode == "bilinear" and flags["align_corners"] else "border")
 
 
-def _padded(operation: Operation, flags: Mapping[str, Any], size: Size | None) -> Sampling | str:
-    if flags["pad_mode"] != "constant" or flags["pad_value"] != 0:
+def _padded(seen: _Seen) -> Sampling | str:
+    if seen.flags["pad_mode"] != "constant" or seen.flags["pad_value"] != 0:
         return "it pads with a value of its own"
     return Sampling(None, "zeros")
 
@@ -163,7 +172,7 @@ def _has_one_pixel_side(params: Mapping[str, Tensor]) -> bool:
 
 _PADDINGS = {"constant": "zeros", "replicate": "border", "reflect": "reflection"}
 _RESIZING = ("RandomCrop", "CenterCrop", "RandomResizedCrop", "Resize", "LongestMaxSize", "SmallestMaxSize")
-_RULES: dict[str, Rule] = {
+_RULES: dict[str, Callable[[_Seen], Sampling | str]] = {
     "RandomHorizontalFlip": _flipped,
     "RandomVerticalFlip": _flipped,
     "RandomAffine": _warped,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 _TAKEN_APART = ("AugmentationSequential", "ImageSequential")
@@ -32,10 +33,14 @@ class Operation:
     @property
     def applied(self) -> Tensor:
         """``bool[N]`` on the CPU: the samples that Kornia's gate lets it change."""
-        if self.module.p == 1.0 and self.module.p_batch == 1.0:
-            return self.params["batch_prob"].cpu() >= 0
-        applied: Tensor = self.params["batch_prob"].cpu() > 0.5
-        return applied
+        drawn: Tensor = self.params["batch_prob"].cpu()
+        return torch.ones_like(drawn, dtype=torch.bool) if self.is_sure else drawn > 0.5
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether Kornia applies it to all, and doesn't ask its gate."""
+        module: Any = self.module
+        return bool(module.p == 1.0 and module.p_batch == 1.0)
 
 
 def is_container(module: nn.Module) -> bool:

@@ -20,15 +20,20 @@ class Palette:
         strict: clamp wherever Kornia does. Else once, before what needs values in [0, 1] and at the end.
         uniform: stages of the same kinds for every batch, whatever was drawn, for ``torch.compile``.
         unit: values are known to be in [0, 1].
+        device: of the images.
     """
 
-    def __init__(self, samples: int, channels: int, *, strict: bool, uniform: bool, unit: bool) -> None:
-        self.samples, self.channels, self.strict, self.uniform, self.unit = samples, channels, strict, uniform, unit
+    def __init__(
+        self, samples: int, channels: int, *, strict: bool, uniform: bool, unit: bool, device: torch.device
+    ) -> None:
+        self.samples, self.channels, self.strict, self.uniform = samples, channels, strict, uniform
+        self.unit, self.device = unit, device
         self.stages: list[Stage] = []
         self.eye = torch.eye(channels, dtype=torch.float64).expand(samples, -1, -1)
         weights = torch.tensor(_GREY if channels == 3 else (1.0,) * channels, dtype=torch.float64)
         self.grey = (weights / weights.sum()).expand(channels, channels)
-        self._start()
+        self._matrix, self._of_mean, self._shift = self._unchanged()
+        self._linear_due = self._mean_due = False
         self._due: Tensor | None = None
 
     def linear(self, matrix: Tensor, shift: Tensor | float = 0.0) -> None:
@@ -103,18 +108,17 @@ class Palette:
     def _whole(self, applied: Tensor) -> bool:
         return not self.uniform and bool(applied.all())
 
-    def _start(self) -> None:
-        self._matrix = self.eye
-        self._of_mean = torch.zeros_like(self.eye)
-        self._shift = torch.zeros(self.samples, self.channels, dtype=torch.float64)
-        self._linear_due = self._mean_due = False
+    def _unchanged(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The map that is none: matrix, matrix of the mean, shift."""
+        return self.eye, torch.zeros_like(self.eye), self.eye.new_zeros(self.samples, self.channels)
 
     def _end(self) -> None:
         if self._linear_due and (self._mean_due or self.uniform):
             self.stages.append(Stage("affine of mean", (self._matrix, self._shift, self._of_mean)))
         elif self._linear_due:
             self.stages.append(Stage("affine", (self._matrix, self._shift)))
-        self._start()
+        self._matrix, self._of_mean, self._shift = self._unchanged()
+        self._linear_due = self._mean_due = False
 
 
 def _single(tensor: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The pointwise pass: a few stages, each a function of one pixel and of what its sample drew."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,7 +14,8 @@ class Stage:
     """One stage, by name, with tensors of one row a sample.
 
     "affine": matrix [N, C, C], shift [N, C]; "affine of mean": these, and [N, C, C] for the mean of each channel;
-    "hue": [N], in turns; "saturation": [N], a factor in HSV, [N] 1 or 0; "gamma": exponent [N], gain [N]; "solarize": threshold [N];
+    "hue": [N], in turns; "saturation": [N], a factor in HSV, [N] 1 or 0; "gamma": exponent [N], gain [N];
+    "solarize": threshold [N];
     "clamp": least [N], most [N]; "clamp to unit": none; "add": noise [N, C, H, W], [N] 1 or 0; "put": two masks
     bool[N, C, H, W] for 1 and for 0, [N] 1 or 0.
     """
@@ -54,7 +56,7 @@ def _affine_of_mean(image: Tensor, matrix: Tensor, shift: Tensor, of_mean: Tenso
 
 
 def _hue(image: Tensor, turns: Tensor) -> Tensor:
-    """Turning the hue keeps a pixel's largest and smallest channel; between them each follows a trapezoid of the hue."""
+    """Turning the hue keeps a pixel's largest and smallest value; between them, a channel is a trapezoid of it."""
     red, green, blue = image.unbind(1)
     most, least = image.amax(1), image.amin(1)
     range_ = most - least
@@ -110,7 +112,7 @@ def _image(values: Tensor) -> Tensor:
     return values[:, None, None, None]
 
 
-_STAGES = {
+_STAGES: dict[str, Callable[..., Tensor]] = {
     "affine": _affine,
     "affine of mean": _affine_of_mean,
     "hue": _hue,

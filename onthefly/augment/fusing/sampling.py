@@ -1,17 +1,17 @@
 """What a pipeline draws for one batch: by Kornia's own samplers, on the CPU; whole images of noise on the device."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from onthefly.augment.fusing.operations import children_of, is_container
 
 Shape = Sequence[int]
 
 
-def draw(container: nn.Module, shape: Shape, device: torch.device | None) -> list[Any]:
+def draw(container: Any, shape: Shape, device: torch.device | None) -> list[Any]:
     """Kornia's parameters for images of a shape ``(N, C, H, W)``, from torch's global generators.
 
     Args:
@@ -29,7 +29,7 @@ def draw(container: nn.Module, shape: Shape, device: torch.device | None) -> lis
     return items
 
 
-def shape_after(item: Any, shape: Shape, module: nn.Module) -> Shape:
+def shape_after(item: Any, shape: Shape, module: Any) -> Shape:
     """The shape of a batch once an operation has run on it, as Kornia reckons it."""
     from kornia.augmentation.container.image import _get_new_batch_shape
 
@@ -39,46 +39,45 @@ def shape_after(item: Any, shape: Shape, module: nn.Module) -> Shape:
 def shape_before(params: Sequence[Any]) -> Shape | None:
     """The shape of the images that parameters were drawn for, as far as they tell it."""
     for item in params:
-        data = shape_before(item.data) if isinstance(item.data, list) else item.data
-        if isinstance(data, tuple):
-            return data
-        if data and "forward_input_shape" in data:
-            left, right, top, bottom = data["padding_size"][0].tolist() if "padding_size" in data else (0, 0, 0, 0)
-            *rest, height, width = data["forward_input_shape"].tolist()
-            return (*rest, height - top - bottom, width - left - right)
+        found = shape_before(item.data) if isinstance(item.data, list) else _shape_in(item.data or {})
+        if found is not None:
+            return found
     return None
 
 
-def _drawn(module: nn.Module, shape: Shape, device: torch.device | None) -> Any:
-    kind = type(module).__name__
+def _shape_in(data: Mapping[str, Tensor]) -> Shape | None:
+    if "forward_input_shape" not in data:
+        return None
+    left, right, top, bottom = data["padding_size"][0].tolist() if "padding_size" in data else (0, 0, 0, 0)
+    *rest, height, width = data["forward_input_shape"].tolist()
+    return (*rest, height - top - bottom, width - left - right)
+
+
+def _drawn(module: Any, shape: Shape, device: torch.device | None) -> Any:
     if is_container(module):
         return draw(module, shape, device)
     if not hasattr(module, "forward_parameters"):
         return None
-    if device is None or kind not in _NOISES or not type(module).__module__.startswith("kornia."):
+    kind = type(module).__name__ if type(module).__module__.startswith("kornia.augmentation.") else ""
+    if device is None or kind not in ("RandomGaussianNoise", "RandomSaltAndPepperNoise"):
         return module.forward_parameters(torch.Size(shape))
     batch, channels, height, width = shape
     # for images of one pixel Kornia draws all but the noise: who gets it, and how much
-    params = module.forward_parameters(torch.Size((batch, channels, 1, 1)))
+    params: dict[str, Tensor] = module.forward_parameters(torch.Size((batch, channels, 1, 1)))
     params["forward_input_shape"] = torch.tensor(shape)
     rows = 1 if module.same_on_batch else batch
-    params.update(_NOISES[kind](module, params, (rows, channels, height, width), device))
-    return params
+    if kind == "RandomGaussianNoise":
+        mean, std = module._param_generator.mean, module._param_generator.std
+        noise = torch.empty(rows, channels, height, width, device=device)
+        return {**params, "gaussian_noise": noise.normal_(mean, std)}
+    return {**params, **_salt_and_pepper(params, torch.rand(rows, 1, height, width, device=device), channels)}
 
 
-def _gaussian(module: Any, params: dict[str, Tensor], shape: Shape, device: torch.device) -> dict[str, Tensor]:
-    generator = module._param_generator
-    return {"gaussian_noise": torch.empty(tuple(shape), device=device).normal_(generator.mean, generator.std)}
-
-
-def _salt_and_pepper(module: Any, params: dict[str, Tensor], shape: Shape, device: torch.device) -> dict[str, Tensor]:
-    rows, channels, height, width = shape
-    batch = len(params["batch_prob"])
-    amount, salt = (params[name].to(device).view(-1, 1, 1, 1) for name in ("amount_factor", "salt_and_pepper_factor"))
-    fate = torch.rand(rows, 1, height, width, device=device)
-    salted, peppered = fate < amount * salt, (fate >= amount * salt) & (fate < amount)
-    all_channels = (batch, channels, height, width)
-    return {"mask_salt": salted.expand(all_channels), "mask_pepper": peppered.expand(all_channels)}
-
-
-_NOISES = {"RandomGaussianNoise": _gaussian, "RandomSaltAndPepperNoise": _salt_and_pepper}
+def _salt_and_pepper(params: dict[str, Tensor], fate: Tensor, channels: int) -> dict[str, Tensor]:
+    """One draw a pixel: below the first limit it is salted, between the two it is peppered."""
+    amount, salt = (
+        params[name].to(fate.device).view(-1, 1, 1, 1) for name in ("amount_factor", "salt_and_pepper_factor")
+    )
+    salted, spoiled = fate < amount * salt, fate < amount
+    all_channels = (len(amount), channels, *fate.shape[2:])
+    return {"mask_salt": salted.expand(all_channels), "mask_pepper": (spoiled & ~salted).expand(all_channels)}

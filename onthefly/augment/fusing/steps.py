@@ -94,11 +94,11 @@ def moved(part: Part, given: Given, *, masks: bool) -> Moved:
 def painted(part: Part, device: torch.device, *, exact: bool, uniform: bool, unit: bool) -> tuple[Paint, bool]:
     """A pointwise pass made ready; and whether values are in [0, 1] after it, if they are before."""
     samples, channels = _known(part.shapes[0])[:2]
-    palette = Palette(samples, channels, strict=exact, uniform=uniform, unit=unit)
+    palette = Palette(samples, channels, strict=exact, uniform=uniform, unit=unit, device=device)
     for one in part.operations:
         paint = painter(one, channels)
         assert callable(paint)
-        paint(palette, one, device)
+        paint(palette, one)
     stages = tuple(palette.done())
     return Paint(stages, uniform), palette.unit
 

@@ -49,8 +49,8 @@ def _is_corner_aligned(padding: str) -> bool:
 
 
 def _affine_grid(maps: Tensor, size: tuple[int, int], corners: bool) -> Tensor:
-    """A row and a column added: one pass over the grid, where ``F.affine_grid`` is a matrix product and takes four times
-    as long on a CPU."""
+    """A row and a column added: one pass over the grid, where ``F.affine_grid`` is a matrix product, thrice as long on
+    a CPU."""
     across, down = (_places(side, corners, maps)[None, :, None] for side in (size[1], size[0]))
     x, y, shift = maps[:, None, :2, 0], maps[:, None, :2, 1], maps[:, None, :2, 2]
     return (y * down + shift)[:, :, None] + (x * across)[:, None]
