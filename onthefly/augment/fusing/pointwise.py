@@ -58,14 +58,20 @@ def _affine_of_mean(image: Tensor, matrix: Tensor, shift: Tensor, of_mean: Tenso
 def _hue(image: Tensor, turns: Tensor) -> Tensor:
     """Turning the hue keeps a pixel's largest and smallest value; between them, a channel is a trapezoid of it."""
     red, green, blue = image.unbind(1)
-    most, least = image.amax(1), image.amin(1)
+    most = torch.maximum(torch.maximum(red, green), blue)
+    least = torch.minimum(torch.minimum(red, green), blue)
     range_ = most - least
-    scale = 1 / range_.clamp_min(torch.finfo(image.dtype).tiny)
-    among = torch.where(green >= most, (blue - red) * scale + 2, (red - green) * scale + 4)
-    sixths = torch.where(red >= most, (green - blue) * scale, among) + _each(turns * 6)
-    sixths = sixths - (sixths * (1 / 6)).floor() * 6
-    shares = ((sixths - 3).abs() - 1, 2 - (sixths - 2).abs(), 2 - (sixths - 4).abs())
-    return torch.stack([torch.addcmul(least, share.clamp(0, 1), range_) for share in shares], 1)
+    scale = range_.clamp_min(torch.finfo(image.dtype).tiny).reciprocal_()
+    after_green, after_blue = (blue - red).mul_(scale).add_(2), (red - green).mul_(scale).add_(4)
+    sixths = torch.where(green >= most, after_green, after_blue)
+    sixths = torch.where(red >= most, (green - blue).mul_(scale), sixths).add_(_each(turns * 6))
+    sixths = torch.sub(sixths, (sixths * (1 / 6)).floor_(), alpha=6)
+    shares = (
+        (sixths - 3).abs_().sub_(1),
+        (sixths - 2).abs_().neg_().add_(2),
+        (sixths - 4).abs_().neg_().add_(2),
+    )
+    return torch.stack([share.clamp_(0, 1).mul_(range_).add_(least) for share in shares], 1)
 
 
 def _saturation(image: Tensor, factor: Tensor, applied: Tensor) -> Tensor:
