@@ -48,7 +48,7 @@ def fused(
             one operation or a list of them. It is left as it is.
         exact: Kornia's own values, within 1e-4: a warp for each operation that moves pixels, a clamp wherever Kornia
             clamps, Kornia's own noise.
-        compile: the pointwise pass as one kernel, by ``torch.compile``. It costs a minute at first, and is for CUDA.
+        compile: the pointwise pass as one kernel, by ``torch.compile``, which takes its time for the first batch.
 
     Raises:
         ValueError: if ``pipeline`` is no pipeline, or for ``compile`` with ``exact``.

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import shutil
 from typing import Any
 
 import kornia.augmentation as K
@@ -11,6 +12,7 @@ from kornia.constants import DataKey
 from torch import Tensor, nn
 
 from onthefly.augment import fused, image
+from onthefly.augment.fusing import pointwise, steps
 
 SIZES = [(12, 12), (13, 9)]
 KEYS = ["input", "mask", "bbox", "bbox_xyxy", "bbox_xywh", "keypoints"]
@@ -547,3 +549,41 @@ def test_other_refusals() -> None:
         fused([nn.Identity()], exact=True, compile=True)
     with pytest.raises(ValueError, match="found neither"):
         fused([nn.Identity()])(torch.rand(1, 1, 4, 4), data_keys=["mask"])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_pointwise_pass_compiles_whatever_was_drawn(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    def noted(kinds: tuple[str, ...]) -> Any:
+        seen.append(kinds)
+        return pointwise.run
+
+    monkeypatch.setattr(steps, "compiled", noted)
+    colour = (0.2, 0.1) if channels == 3 else (0.0, 0.0)
+    pipeline = K.AugmentationSequential(
+        K.RandomGaussianNoise(std=0.01, p=0.5),
+        K.ColorJitter(0.1, 0.1, *colour, p=0.5),
+        K.RandomSaltAndPepperNoise(p=0.5),
+        K.ColorJitter(0.1, 0.1, *colour),
+        K.RandomGamma((0.9, 1.1), p=0.5),
+        nn.Hardtanh(0, 1),
+    )
+    ours, images = fused(pipeline, compile=True), batch((6, 5), channels, samples=3)[0]
+    for _ in range(20):
+        found = ours(images)
+        torch.testing.assert_close(found, fused(pipeline)(images, params=ours._params), atol=1e-5, rtol=0)
+    assert len(set(seen)) == 1
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler on a CPU")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, of torch.jit
+def test_compiled_for_real() -> None:
+    pipeline = K.AugmentationSequential(
+        K.RandomHorizontalFlip(), K.ColorJitter(0.1, 0.1, 0.1, 0.1, p=0.5), K.RandomGaussianNoise(std=0.01)
+    )
+    ours = fused(pipeline, compile=True)
+    for samples in (4, 4, 3):
+        images = batch((6, 5), samples=samples)[0]
+        found = ours(images)
+        torch.testing.assert_close(found, fused(pipeline)(images, params=ours._params), atol=1e-5, rtol=0)

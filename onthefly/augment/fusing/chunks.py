@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 Step = Callable[[Tensor, slice], Tensor]
-_BYTES = 2**21  # of the images in a chunk; what a step makes on the way is a few times that
+_BYTES = 2**22  # of the images in a chunk; what a step makes on the way is a few times that
 
 
 def through(image: Tensor, steps: Sequence[Step]) -> Tensor:

@@ -91,19 +91,15 @@ def _in_order(palette: Palette, operation: Operation, steps: tuple[Callable[[Ten
     ColorJitter after saturation. A step that nobody drew is left out, but for ``torch.compile``."""
     module: Any = operation.module
     order = module._fixed_order if module._fixed_order is not None else operation.params["order"].tolist()
+    clamped = (0, 1, 2) if operation.kind == "ColorJitter" else (0, 1)
     for step in order:
         name, neutral = _STEPS[step]
-        factor = _factor(operation, name, neutral)
         asked = bool((operation.params[name] != neutral).any())
-        if palette.channels != 3 and step >= 2:
-            continue
-        if palette.uniform and step == 3:
-            palette.linear(palette.eye)
-        if asked or palette.uniform:
-            steps[step](factor)
-        if palette.uniform and step == 3:
-            palette.linear(palette.eye)
-        if asked and (step < 2 or (step == 2 and operation.kind == "ColorJitter")):
+        if (palette.channels == 3 or step < 2) and (asked or palette.uniform):
+            palette.separate()
+            steps[step](_factor(operation, name, neutral))
+            palette.separate()
+        if asked and step in clamped:
             palette.clamp(operation.applied)
 
 

@@ -70,9 +70,24 @@ def matrix_of(operation: Operation, shape: tuple[int, ...], given: Mapping[str, 
     """The matrix ``float64[N, 3, 3]`` from pixels before to pixels after, as Kornia reports it; on the CPU."""
     module: Any = operation.module
     params = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in operation.params.items()}
+    flags = _flags(operation, given)
+    if operation.kind == "RandomResizedCrop" and operation.is_sure and _by_corners(flags):
+        return _from_box_to_box(params["src"].double(), params["dst"].double())
     images = torch.empty((), dtype=torch.float64).expand(shape)
-    matrix: Tensor = module.generate_transformation_matrix(images, params, _flags(operation, given))
+    matrix: Tensor = module.generate_transformation_matrix(images, params, flags)
     return matrix.detach().to("cpu", torch.float64).expand(shape[0], 3, 3)
+
+
+def _by_corners(flags: Mapping[str, Any]) -> bool:
+    return bool(flags["align_corners"]) and _mode(flags) != "nearest"
+
+
+def _from_box_to_box(before: Tensor, after: Tensor) -> Tensor:
+    """What Kornia solves eight equations a sample for, in a tenth of the time; corners ``[N, 4, 2]``."""
+    scale = (after[:, 2] - after[:, 0]) / (before[:, 2] - before[:, 0])
+    matrix = torch.diag_embed(torch.cat([scale, torch.ones_like(scale[:, :1])], 1))
+    matrix[:, :2, 2] = after[:, 0] - scale * before[:, 0]
+    return matrix
 
 
 def _flags(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:

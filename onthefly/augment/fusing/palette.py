@@ -60,6 +60,11 @@ class Palette:
         self._shift = self._shift + rest * mean_shift
         self._mean_due = True
 
+    def separate(self) -> None:
+        """Where stages must be the same in every order, a linear map stands between all others."""
+        if self.uniform:
+            self.linear(self.eye)
+
     def other(self, kind: str, *values: Tensor) -> None:
         """A stage that is no linear map."""
         self._end()

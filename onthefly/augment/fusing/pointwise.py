@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from types import FunctionType
 
 import torch
 from torch import Tensor
@@ -23,10 +23,6 @@ class Stage:
     kind: str
     tensors: tuple[Tensor, ...]
 
-    def rows(self, rows: slice) -> "Stage":
-        """The stage for some of the samples."""
-        return Stage(self.kind, tuple(tensor[rows] for tensor in self.tensors))
-
 
 def run(image: Tensor, kinds: tuple[str, ...], tensors: list[tuple[Tensor, ...]]) -> Tensor:
     """All stages on images ``float[N, C, H, W]``, which are left as they are."""
@@ -36,9 +32,12 @@ def run(image: Tensor, kinds: tuple[str, ...], tensors: list[tuple[Tensor, ...]]
 
 
 @cache
-def compiled() -> Any:
-    """``run`` as one kernel, by ``torch.compile``."""
-    return torch.compile(run, fullgraph=True)
+def compiled(kinds: tuple[str, ...]) -> Callable[..., Tensor]:
+    """``run`` for stages of these kinds as one kernel. ``torch.compile`` gives up on code that it has compiled eight
+    times: each sequence of kinds has code of its own."""
+    code = run.__code__.replace(co_name=f"run: {', '.join(kinds)}")
+    compiled: Callable[..., Tensor] = torch.compile(FunctionType(code, globals()), fullgraph=True)
+    return compiled
 
 
 def _affine(image: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:

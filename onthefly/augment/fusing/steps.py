@@ -56,11 +56,9 @@ class Paint:
     compile: bool
 
     def __call__(self, image: Tensor, rows: slice) -> Tensor:
-        stages = [stage.rows(rows) for stage in self.stages]
-        tensors = [tuple(_as(tensor, image) for tensor in stage.tensors) for stage in stages]
-        passes = compiled() if self.compile else run
-        painted: Tensor = passes(image, tuple(stage.kind for stage in stages), tensors)
-        return painted
+        kinds = tuple(stage.kind for stage in self.stages)
+        tensors = [tuple(_as(tensor[rows], image) for tensor in stage.tensors) for stage in self.stages]
+        return (compiled(kinds) if self.compile else run)(image, kinds, tensors)
 
     def small(self) -> list[Tensor]:
         """What is sent to the device."""
