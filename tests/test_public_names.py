@@ -25,7 +25,7 @@ NAMES: dict[Any, set[str]] = {
         "testing",
         "wrap",
     },
-    onthefly.augment: {"as_augment", "image"},
+    onthefly.augment: {"as_augment", "fused", "image"},
     onthefly.balance: {"Balance", "EffectiveNumber", "Power"},
     onthefly.generators: {"FrozenGenerator", "contact_sheet", "from_module", "load", "read_card", "save", "train"},
     onthefly.schedule: {"Cosine", "Feedback", "Fill", "Linear", "Schedule", "Steps"},

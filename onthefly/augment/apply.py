@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from onthefly.augment.fused import Fused
 from onthefly.data.batches import merge, select
 from onthefly.data.images import on_image
 from onthefly.data.nested import contain, contained, outline
@@ -21,8 +22,8 @@ def as_augment(augment: Any, normalized: Normalization | None = None) -> Change:
     """The augmentation that a user means, as ``change(batch, is_synthetic) -> batch``.
 
     Args:
-        augment: a callable on the batch; a Kornia module, which is given the parts that its ``data_keys`` name; None;
-            or ``{"real": either, "synthetic": either}``.
+        augment: a callable on the batch; a Kornia module, fused or not, which is given the parts that its ``data_keys``
+            name; None; or ``{"real": either, "synthetic": either}``.
         normalized: how images arrive; it is undone before and done again after.
 
     >>> import torch
@@ -46,7 +47,16 @@ def is_kornia(augment: Any) -> bool:
         return any(map(is_kornia, augment.values()))
     if type(augment) is nn.Sequential:
         return any(map(is_kornia, augment))
-    return isinstance(augment, nn.Module) and type(augment).__module__.startswith("kornia.")
+    return isinstance(augment, Fused) or (
+        isinstance(augment, nn.Module) and type(augment).__module__.startswith("kornia.")
+    )
+
+
+def takes_bytes(augment: Any) -> bool:
+    """Whether images may be uint8: Kornia's own pipelines refuse them, fused ones make floats of them."""
+    if isinstance(augment, Mapping):
+        return all(takes_bytes(side) for side in augment.values() if is_kornia(side))
+    return isinstance(augment, Fused)
 
 
 def _change_all(change: Augment, batch: Any, _: Tensor | None) -> Any:
@@ -96,7 +106,8 @@ def _run_kornia(pipeline: nn.Module, normalized: Normalization | None, batch: An
         by_name = partial(_run_by_name, pipeline)
         return by_name(batch) if normalized is None else _run_in_unit(by_name, normalized, batch)
     if len(keys) == 1:
-        return on_image(batch, _in_unit(pipeline, normalized), ndim=4, what="augment")
+        or_bytes = takes_bytes(pipeline) and normalized is None
+        return on_image(batch, _in_unit(pipeline, normalized), ndim=4, what="augment", or_bytes=or_bytes)
     if not isinstance(batch, (tuple, list)) or len(batch) < len(keys):
         raise ValueError(
             f"augment: expected a batch of at least {len(keys)} parts for data_keys {[key.name for key in keys]}, "

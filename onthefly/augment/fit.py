@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from onthefly.augment.apply import is_kornia
+from onthefly.augment.apply import is_kornia, takes_bytes
 from onthefly.data.examples import Examples
 from onthefly.data.hermetic import hermetic
 from onthefly.data.images import image_in, on_image
@@ -18,23 +18,27 @@ from onthefly.data.normalize import Normalization, check_unit
 def check_for_kornia(
     examples: Examples, collate_fn: Callable[[list[Any]], Any], normalized: Normalization | None, augment: Any
 ) -> None:
-    """Refuse batches that Kornia would spoil: with images that are not floats in [0, 1], their normalisation undone.
+    """Refuse batches that Kornia would spoil: with images that are not floats in [0, 1], their normalisation undone; or
+    bytes, for a fused pipeline.
 
     Raises:
         ValueError: naming ``augment`` or ``normalized``.
     """
     with hermetic(0):
         batch = collate_fn([sample for _, sample in examples])
-    image = image_in(batch, ndim=4)
+    or_bytes = takes_bytes(augment) and normalized is None
+    image = image_in(batch, ndim=4, or_bytes=or_bytes)
     if image is None and collate_fn is default_collate:
         raise ValueError(
             f"augment: expected images float[N, C, H, W] in [0, 1] for Kornia, found {outline(batch)}; give the "
-            "dataset transform=torchvision.transforms.ToTensor(), or v2.ToDtype(torch.float32, scale=True)"
+            "dataset transform=torchvision.transforms.ToTensor(), or v2.ToDtype(torch.float32, scale=True); "
+            "onthefly.augment.fused(pipeline) takes uint8 too, of datasets that don't normalise"
         )
     if image is not None:
-        check_unit([image], normalized)
+        if image.is_floating_point():
+            check_unit([image], normalized)
         if _sees_images_alone(augment):
-            on_image(batch, _unchanged, ndim=4, what="augment")
+            on_image(batch, _unchanged, ndim=4, what="augment", or_bytes=or_bytes)
         _warn_of_what_stays(batch, image, augment)
 
 
