@@ -201,11 +201,9 @@ def _loaded(saved: Any) -> Any:
             f"replay: expected a generator that is a checkpoint by itself, found {saved['is']}; pass generator=, "
             "mapped and relabelled as it was"
         )
-    return (
-        None
-        if saved is None
-        else load(saved["path"], dtype=saved.get("dtype"), on_fault=saved.get("on_fault", "raise"))
-    )
+    if saved is None:
+        return None
+    return load(saved["path"], dtype=saved.get("dtype"), on_fault=saved.get("on_fault", "raise"))
 
 
 def warn_of_another_generator(saved: Any, found: Any) -> None:

@@ -277,7 +277,8 @@ def test_of_samples_made_from_others_the_right_sources_are_left(images: TensorDa
     for batch in laws.deliver(loader, EPOCHS):
         real, fake = images.tensors[0][batch.info.source], batch.info.synthetic[:, None, None, None]
         assert torch.equal(batch.images, torch.where(fake, 1 - real, real))
-    assert loader.stats().refilled.sum() > 0
+    plan = planned(loader)
+    assert loader.stats().refilled.sum() == wrong(torch.from_numpy(plan["key"][plan["synthetic"]])).sum() > 0
 
 
 @pytest.mark.filterwarnings(TOLD)

@@ -39,13 +39,12 @@ class DatasetReserve:
     """
 
     def __init__(self, mixed: SyntheticMixDataset) -> None:
-        self.dataset, self.plan = mixed.dataset, mixed.sampler.plan
+        self.mixed, self.plan = mixed, mixed.sampler.plan  # a copy of the dataset has no sampler
 
     def take(self, slots: Slots, *, collated: bool) -> tuple[Ints, Any]:
         rows = self.plan.rows_by_key(Purpose.REFILL, slots.label, slots.key)
         _check_found(rows, slots, self.plan.classes, "the dataset")
-        many = getattr(self.dataset, "__getitems__", None)
-        samples = list(many(rows.tolist())) if many else [self.dataset[row] for row in rows.tolist()]
+        samples = self.mixed.__getitems__(rows.tolist())
         return rows, default_collate(samples) if collated else samples
 
 
@@ -84,7 +83,7 @@ def refill(host: HostBatch, wrong: Bools, reserve: Reserve) -> HostBatch:
     slots = _made_real(host.slots, places, rows)
     added = refilled[~slots.synthetic]
     real = merge(host.real, samples, torch.from_numpy(added)) if host.collated else _joined(host.real, samples, added)
-    return replace(host, slots=slots, real=real, sources=_left(host.sources, ~wrong), refilled=refilled)
+    return replace(host, slots=slots, real=real, sources=_left(host, ~wrong), refilled=refilled)
 
 
 def _made_real(slots: Slots, places: Ints, rows: Ints) -> Slots:
@@ -99,11 +98,12 @@ def _joined(real: list[Any] | None, samples: list[Any], added: Bools) -> list[An
     return [next(new) if one else next(old) for one in added]
 
 
-def _left(sources: Any, kept: Bools) -> Any:
-    if sources is None or not kept.any():
+def _left(host: HostBatch, kept: Bools) -> Any:
+    """The sources of the synthetic slots that are left."""
+    if host.sources is None or not kept.any():
         return None
     rows = np.flatnonzero(kept)
-    return [sources[row] for row in rows] if isinstance(sources, list) else rows_of(sources, rows)
+    return rows_of(host.sources, rows) if host.collated else [host.sources[row] for row in rows]
 
 
 def _check_found(rows: Ints, slots: Slots, classes: Classes, where: str) -> None:

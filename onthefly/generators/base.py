@@ -45,7 +45,7 @@ class FrozenGenerator(ABC):
         cache_bytes: what samples that are to be used again may take on the device.
         max_overhead: what making samples may take, as a share of everything else in an epoch; samples are used more
             often where it would take more. None for any.
-        batch_size: the most samples to make in one forward; None to find out what is fastest.
+        batch_size: how many samples one forward is to make; None to find out what is fastest.
         on_fault: what a mix does about a sample that goes wrong: "raise", or "real" to fill its slot with a real one.
         dtype: what it computes in, where it isn't float32.
         device: where it was put by ``to``, and stays; None for wherever a loader delivers.
@@ -102,7 +102,7 @@ class FrozenGenerator(ABC):
     @property
     def where(self) -> torch.device:
         """Where it is now, and is to be asked."""
-        return self._where
+        return self._where if self.device is None else torch.device(self.device)
 
     def placed(self, device: torch.device) -> torch.device:
         """Where it runs for a loader that delivers on a device, and is to be asked: there, to which it moves, unless
@@ -114,7 +114,7 @@ class FrozenGenerator(ABC):
         (device(type='cpu'), device(type='meta'))
         """
         if self.device is not None:
-            return torch.device(self.device)
+            return self.where
         self.to(device)
         self.device, self._where = None, device  # it is there for the loader's sake
         return device

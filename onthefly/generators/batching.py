@@ -1,5 +1,6 @@
 """How many samples a generator makes fastest in one forward: measured once, and remembered."""
 
+import math
 import time
 
 import numpy as np
@@ -57,31 +58,41 @@ def _size_of(generator: FrozenGenerator, device: torch.device) -> int | None:
 
 
 def _measure(generator: FrozenGenerator, device: torch.device) -> int:
-    size, best, rate, begun = _FIRST, 0, 0.0, time.perf_counter()
-    while size <= _MOST:
-        try:
-            seconds = _forward(generator, size, device)
-            if not best:
-                if seconds > _HOPELESS:
-                    return size
-                seconds, begun = _forward(generator, size, device), time.perf_counter()
-        except torch.OutOfMemoryError:
-            if best or size == 1:
-                break
-            size //= 2
-            continue
-        except Exception:  # noqa: BLE001 - a fault is told where its sample was to be delivered
-            break
-        in_time = seconds <= _LONG
-        if in_time:
-            seconds = min([seconds, *(_forward(generator, size, device) for _ in range(_REPEATS - 1))])
+    best, seconds = _begin(generator, device)
+    if best < _FIRST or seconds > _HOPELESS:
+        return best
+    size, rate, begun = best, 0.0, time.perf_counter()
+    while size <= _MOST and time.perf_counter() - begun < _BUDGET / 2:  # the next one will take as long as all before
+        seconds = _steady(generator, size, device)
         if size / seconds < _GAIN * rate:
             break
         best, rate = size, size / seconds
-        if not in_time or size < _FIRST or time.perf_counter() - begun > _BUDGET / 2:
+        if seconds > _LONG:
             break
         size *= 2
-    return best or size
+    return best
+
+
+def _begin(generator: FrozenGenerator, device: torch.device) -> tuple[int, float]:
+    """The size to begin with, less where memory has no room for it; and the seconds of a first forward."""
+    for size in (_FIRST, 4, 2):
+        try:
+            return size, _forward(generator, size, device)
+        except torch.OutOfMemoryError:
+            continue
+        except Exception:  # noqa: BLE001 - a fault is told where its sample was to be delivered
+            return size, math.inf
+    return 1, math.inf
+
+
+def _steady(generator: FrozenGenerator, size: int, device: torch.device) -> float:
+    """Seconds of a forward, the least of a few unless it is long; without end where it fails."""
+    try:
+        seconds = _forward(generator, size, device)
+        again = 0 if seconds > _LONG else _REPEATS - 1
+        return min([seconds, *(_forward(generator, size, device) for _ in range(again))])
+    except Exception:  # noqa: BLE001 - memory ran out; or a fault, which is told where its sample was to be delivered
+        return math.inf
 
 
 def _forward(generator: FrozenGenerator, size: int, device: torch.device) -> float:

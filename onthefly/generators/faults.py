@@ -109,9 +109,14 @@ def find_faults(
     """
     ask = generator.batch if collated else generator.items
 
+    def of_sources(places: list[int]) -> Any:
+        if sources is None:
+            return None
+        return rows_of(sources, places) if collated else [sources[place] for place in places]
+
     def some_of(places: list[int]) -> dict[int, Exception]:
         try:
-            ask(labels[places], keys[places], _some(sources, places))
+            ask(labels[places], keys[places], of_sources(places))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a generator raises is a fault of its samples
@@ -120,9 +125,3 @@ def find_faults(
         return {}
 
     return some_of(list(range(len(keys))))
-
-
-def _some(sources: Any, places: list[int]) -> Any:
-    if sources is None:
-        return None
-    return [sources[place] for place in places] if isinstance(sources, list) else rows_of(sources, places)

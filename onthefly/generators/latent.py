@@ -127,10 +127,9 @@ class LatentGenerator(FrozenGenerator):
     def _made(self, call: Callable[[Tensor, Tensor], Tensor], labels: Tensor, keys: Tensor) -> Tensor:
         with torch.no_grad(), numbers(self.dtype, keys.device):
             samples = call(normal(keys, self.latent), labels)
-        if self.dtype == torch.bfloat16 and samples.is_floating_point():
+        if self.dtype == torch.bfloat16 and samples.dtype == torch.bfloat16:
             samples = samples.float()
-        # A network's layout may be channels last, which not everything takes.
-        return samples.contiguous() if self.card is not None else samples
+        return samples if self.card is None else samples.contiguous()  # channels last shows in strides
 
     def _lay_out(self) -> None:
         """A module of the user's keeps its own layout, since that can be seen: safetensors doesn't save another."""
