@@ -14,6 +14,7 @@ _GAIN = 1.05  # in throughput, below which a larger batch isn't worth its memory
 _LONG = 0.25  # seconds of a forward beyond which no larger one is tried
 _HOPELESS = 2.0  # seconds of a first forward that aren't explained by its being the first
 _REPEATS = 3
+_TRIES = 2  # sizes in a row that aren't faster, before larger ones are given up: the machine may have been busy
 _BUDGET = 1.0  # seconds for all of it, where forwards are quick
 
 
@@ -61,13 +62,14 @@ def _measure(generator: FrozenGenerator, device: torch.device) -> int:
     best, seconds = _begin(generator, device)
     if best < _FIRST or seconds > _HOPELESS:
         return best
-    size, rate, begun = best, 0.0, time.perf_counter()
+    size, rate, in_vain, begun = best, 0.0, 0, time.perf_counter()
     while size <= _MOST and time.perf_counter() - begun < _BUDGET / 2:  # the next one will take as long as all before
         seconds = _steady(generator, size, device)
-        if size / seconds < _GAIN * rate:
-            break
-        best, rate = size, size / seconds
-        if seconds > _LONG:
+        if size / seconds >= _GAIN * rate:
+            best, rate, in_vain = size, size / seconds, 0
+        else:
+            in_vain += 1
+        if in_vain == _TRIES or seconds > _LONG:
             break
         size *= 2
     return best
