@@ -106,7 +106,7 @@ class Subject:
         return DataLoader(**kept | {"persistent_workers": kept["num_workers"] > 0})
 
     def mixed(self, ratio: float | None = None) -> MixLoader[Any]:
-        """Another loader with the same mix, at the same epoch; or with this ratio for every class that has real ones."""
+        """Another loader with the same mix, at the same epoch; or with this ratio wherever there are real samples."""
         mix = cast(Mix, self.mix)
         own = {**mix.asked, "labels": self._labels(), "augment": self.augment, "device": self.device}
         with warnings.catch_warnings():
@@ -150,8 +150,8 @@ class Subject:
             )
         if isinstance(self.loader, Iterator) or not (isinstance(self.loader, Iterable) or callable(self.loader)):
             raise TypeError(
-                "bench: expected a loader that wrap() returned, a DataLoader, or batches that can be gone through again, "
-                f"found a {type(self.loader).__name__}; pass the loader itself, not iter(loader)"
+                "bench: expected a loader that wrap() returned, a DataLoader, or batches that can be gone through "
+                f"again, found a {type(self.loader).__name__}; pass the loader itself, not iter(loader)"
             )
 
     def _labels(self) -> Any:

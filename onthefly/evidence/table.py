@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 _WIDTH = 120
 _ALTERNATIVES = ("in __getitem__", "by hand", "from files")
 _BOUND = (
-    "The bound is max(fetch, generate) + augment, each measured alone; and where they share the cores of a CPU, no less "
-    "than the work of all three over the cores. The generator is busy for its time alone over the time that a batch took."
+    "The bound is max(fetch, generate) + augment, each measured alone; and where they share the cores of a CPU, no "
+    "less than the work of all three over the cores. The generator is busy for its time alone over the time that a "
+    "batch took."
 )
 
 
