@@ -47,7 +47,7 @@ ARGUMENTS = {
     onthefly.MixLoader.feedback: "self scores",
     onthefly.MixLoader.explain: "self",
     onthefly.MixPlan.explain: "self",
-    onthefly.evidence.bench: "loader step seconds rounds share contenders out progress",
+    onthefly.evidence.bench: "loader step seconds rounds share contenders beside out progress",
 }
 
 

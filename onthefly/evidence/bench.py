@@ -1,7 +1,7 @@
 """bench: how fast a loader is, beside what else its user could do, measured in one run."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from tqdm.auto import tqdm
 
 from onthefly.data.hermetic import hermetic
-from onthefly.evidence.contender import Contender
+from onthefly.evidence.contender import Contender, of_loader
 from onthefly.evidence.contenders import RATIOS, at, contenders_of
 from onthefly.evidence.machine import machine_of
 from onthefly.evidence.parts import augmentation, fetching, generation
@@ -31,6 +31,7 @@ def bench(
     rounds: int = 3,
     share: float = 0.25,
     contenders: Iterable[str] | None = None,
+    beside: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     progress: bool = True,
 ) -> Bench:
@@ -50,6 +51,7 @@ def bench(
         rounds: how many.
         share: of synthetic samples in the alternatives, and in the mix that they are compared with; in (0, 1).
         contenders: the names of those to measure; by default all.
+        beside: ``{name: loader}``, others of yours to measure with them; they are gone through as they are.
         out: a folder to write ``bench.json`` and ``bench.png`` to.
         progress: show a progress bar.
 
@@ -75,7 +77,7 @@ def bench(
     subject = Subject(loader)
     subject.check()
     with TemporaryDirectory(prefix="onthefly-bench-") as folder, hermetic(0, subject.device):
-        every = dict(contenders_of(subject, share, Path(folder), seconds))
+        every = dict(contenders_of(subject, share, Path(folder), seconds)) | _beside(beside or {})
         chosen = list(every) if contenders is None else _chosen(contenders, list(every))
         with tqdm(unit="round", disable=not progress) as bar:
             made = {name: _prepared(name, every[name], bar) for name in chosen}
@@ -143,6 +145,10 @@ def _parts(
         yield "generation", lambda: generation(subject, max(1, round(size * share)), seconds)
     if subject.augment is not None:
         yield "augmentation", lambda: augmentation(subject, share)
+
+
+def _beside(loaders: Mapping[str, Any]) -> dict[str, Callable[[], Contender | str]]:
+    return {name: partial(of_loader, name, "a loader of yours", loader) for name, loader in loaders.items()}
 
 
 def _chosen(wanted: Iterable[str], every: list[str]) -> list[str]:

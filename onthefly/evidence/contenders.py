@@ -33,9 +33,9 @@ def contenders_of(
         folder: where pictures may be written.
         seconds: that it may take to write them.
     """
-    yield "plain", lambda: of_loader("plain", "your loader before it was wrapped, nothing mixed", subject.plain())
-    yield "plain, augmented", lambda: _augmented(subject)
-    yield "plain, fused", lambda: _fused(subject)
+    yield "plain", lambda: _plain(subject)
+    yield "plain + augment", lambda: _augmented(subject)
+    yield "plain + fused", lambda: _fused(subject)
     yield "mix", lambda: _mix(subject)
     for ratio in (*RATIOS, share) if share not in RATIOS else RATIOS:
         yield at(ratio), partial(_at, subject, ratio)
@@ -62,6 +62,11 @@ def of_mix(name: str, about: str, loader: MixLoader[Any]) -> Contender:
     return of_loader(name, about, loader, made=lambda: int(loader.meter.fresh.sum()))
 
 
+def _plain(subject: Subject) -> Made:
+    about = "your loader before it was wrapped, nothing mixed"
+    return of_loader("plain", about, subject.plain(), partial(to_device, device=subject.device))
+
+
 def _mix(subject: Subject) -> Made:
     if subject.mix is None:
         wrapped = wrap(subject.plain(), device=subject.device)
@@ -82,7 +87,7 @@ def _augmented(subject: Subject) -> Made:
     if subject.augment is None:
         return "the loader has no augmentation"
     return of_loader(
-        "plain, augmented",
+        "plain + augment",
         "the plain loader, its batches augmented in the loop by hand",
         subject.plain(),
         _run(subject),
@@ -96,7 +101,7 @@ def _fused(subject: Subject) -> Made:
     if not is_kornia(subject.augment) or not hasattr(subject.augment, "data_keys"):
         return "the augmentation is no AugmentationSequential of Kornia's"
     return of_loader(
-        "plain, fused", "the same, with onthefly.augment.fused", subject.plain(), _run(subject, fused(subject.augment))
+        "plain + fused", "the same, with onthefly.augment.fused", subject.plain(), _run(subject, fused(subject.augment))
     )
 
 

@@ -32,7 +32,7 @@ def versus(bench: "Bench") -> list[tuple[str, str]]:
 
 def _head(bench: "Bench") -> list[str]:
     machine, settings = bench.machine, bench.settings
-    each = f"{settings['rounds']} rounds of {settings['seconds']:g} s each, in turn"
+    each = f"{in_words(settings['rounds'], 'round')} of {settings['seconds']:g} s each, in turn"
     what = [f"batches of {settings['batch_size']}"] if settings["batch_size"] else []
     what += [in_words(settings["workers"], "worker")] + (
         [f"{settings['samples']} samples"] if settings["samples"] else []
@@ -121,7 +121,13 @@ def _bounds(bench: "Bench") -> list[str]:
 def _notes(bench: "Bench") -> list[str]:
     lines = [line for row in bench.rows for line in _folded(f"{row.name}: {row.about}")]
     lines += _folded(f"memory: {bench.settings['memory']}")
-    return lines + [line for name, why in bench.left_out.items() for line in _folded(f"left out: {name}: {why}")]
+    why = {
+        reason: [name for name, other in bench.left_out.items() if other == reason]
+        for reason in bench.left_out.values()
+    }
+    return lines + [
+        line for reason, names in why.items() for line in _folded(f"left out: {', '.join(names)}: {reason}")
+    ]
 
 
 def _folded(text: str) -> list[str]:

@@ -35,7 +35,7 @@ def found() -> Bench:
 def test_all_contenders_side_by_side(found: Bench) -> None:
     assert {row.name for row in found.rows} | found.left_out.keys() >= {
         "plain",
-        "plain, augmented",
+        "plain + augment",
         "mix",
         "mix 0.1",
         "mix 0.25",
@@ -67,7 +67,7 @@ def test_figures_follow_from_the_rounds(found: Bench) -> None:
     batch = ones[0].seconds / ones[0].batches
     assert bound.seconds == max(bound.side_by_side, bound.on_cores) > 0
     assert found.efficiency("mix 0.5").high >= bound.seconds / batch >= found.efficiency("mix 0.5").low
-    assert 0 < found.utilisation("mix 0.5").median
+    assert found.utilisation("mix 0.5").median > 0
     assert found.bounds("plain") == ()
 
 
@@ -104,7 +104,7 @@ def test_the_loader_is_left_as_it_is(workers: int) -> None:
     drawn = pipeline._params
     children = set(active_children())
     before = _states(loader)
-    bench(loader, **QUICK | {"rounds": 1}, contenders=["plain", "plain, augmented", "mix", "mix 0.25", "by hand"])
+    bench(loader, **QUICK | {"rounds": 1}, contenders=["plain", "plain + augment", "mix", "mix 0.25", "by hand"])
     assert _states(loader) == before
     assert pipeline._params is drawn is not None
     assert set(active_children()) == children
@@ -141,6 +141,12 @@ def test_a_plain_loader_is_measured_beside_itself_wrapped() -> None:
     assert [row.name for row in found.rows if row.name != "timm"] == ["plain", "mix"]
     assert "what wrapping alone costs" in str(found)
     assert "pass one to wrap()" in found.left_out["mix 0.25"]
+
+
+def test_loaders_of_ones_own_beside_it() -> None:
+    found = bench(wrapped(), **QUICK, contenders=["plain", "mine"], beside={"mine": DataLoader(DATA, 20)})
+    assert [row.name for row in found.rows] == ["plain", "mine"]
+    assert found["mine"].rounds[0].samples % 20 == 0
 
 
 def test_a_stream() -> None:

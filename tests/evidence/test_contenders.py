@@ -18,7 +18,7 @@ from onthefly.testing import CountingGenerator
 
 SHAPE = (1, 8, 8)
 FLAT = TensorDataset(torch.full((120, *SHAPE), 0.25), torch.arange(120) % 3)  # synthetic ones are noise
-NAMES = ["plain", "plain, augmented", "plain, fused", "mix", "mix 0.1", "mix 0.25", "mix 0.5"]
+NAMES = ["plain", "plain + augment", "plain + fused", "mix", "mix 0.1", "mix 0.25", "mix 0.5"]
 ALTERNATIVES = ["in __getitem__", "by hand", "from files", "timm"]
 
 
@@ -55,7 +55,7 @@ def test_every_contender_delivers_its_share(workers: int) -> None:
     shares |= dict.fromkeys(("in __getitem__", "by hand", "from files"), 0.25)
     for name, contender in made.items():
         if isinstance(contender, str):
-            assert name == "plain, fused", name
+            assert name == "plain + fused", name
             continue
         found = batches(contender, 12)  # two passes
         assert [(images.shape, labels.shape) for images, labels in found] == [((20, *SHAPE), (20,))] * 12
@@ -92,12 +92,12 @@ def test_normalised_images_stay_so_in_every_contender() -> None:
 
 def test_what_there_is_none_of_says_why() -> None:
     made = made_of(wrapped(augment=None))
-    assert "no augmentation" in made["plain, augmented"]
+    assert "no augmentation" in made["plain + augment"]
     Path("pictures").rename("others")
     lone = made_of(onthefly.wrap(DataLoader(FLAT, 20, shuffle=True), augment=nothing, device="cpu"))
     assert {name for name, one in lone.items() if isinstance(one, Contender)} == {
         "plain",
-        "plain, augmented",
+        "plain + augment",
         "mix",
         "timm",
     }
