@@ -43,7 +43,7 @@ def contest(benchmark: Any) -> Callable[..., Bench]:
 
     def run(title: str, loader: Any, **options: Any) -> Bench:
         benchmark.group = title
-        asked = {"seconds": 0.5, "rounds": 5} | options
+        asked = {"seconds": 1.0 if default_device().type == "cpu" else 0.5, "rounds": 5} | options
         found: Bench = benchmark.pedantic(lambda: bench(loader, **asked, progress=False), rounds=1)
         benchmark.extra_info.update(title=title, bench=found.to_plain())
         return found

@@ -1,4 +1,4 @@
-"""A mix beside everything else that one could do, by `onthefly.evidence.bench`: the goals of speed are read off here."""
+"""A mix beside everything else that one could do, by `onthefly.evidence.bench`; the goals of speed are read off it."""
 
 from typing import Any
 

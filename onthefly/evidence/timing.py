@@ -87,7 +87,7 @@ def timed(contender: Contender, seconds: float, device: torch.device, step: Step
         clock = _Clock(contender, batches, usage, device, step)
         if clock.run(0.0, 1).seconds > seconds:  # workers that have to start first, or a slow batch?
             slow = clock.run(0.0, max(1, contender.workers))
-            if slow.seconds > seconds:
+            if slow.seconds > seconds * slow.batches:
                 return replace(slow, cut=True)
         if contender.ahead:
             clock.run(seconds, 1, most=contender.ahead)
