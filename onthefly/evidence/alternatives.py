@@ -126,7 +126,7 @@ def by_hand(subject: Subject, share: float) -> Contender:
 def prefetching(subject: Subject, loader_of_timm: Any) -> Contender:
     """What timm trains with: the next batch is moved and normalised on a stream of its own."""
     plain = subject.plain()
-    image = image_in(next(iter(subject.plain(num_workers=0))), ndim=4)
+    image = image_in(subject.first, ndim=4)
     channels = 3 if image is None else image.shape[1]
     loader = loader_of_timm(
         plain, mean=(0.5,) * channels, std=(0.5,) * channels, channels=channels, device=subject.device

@@ -56,12 +56,17 @@ def endless(loader: Any, then: Callable[[Any], Any] | None = None) -> Open:
                 nothing = False
                 yield batch if then is None else then(batch)
             if nothing:
-                raise ValueError(
-                    f"bench: expected at least one batch in a pass, found none in a {type(loader).__name__}; give it "
-                    "more samples than a batch has, or leave drop_last out"
-                )
+                raise no_batch(loader)
 
     return batches
+
+
+def no_batch(loader: Any) -> ValueError:
+    """What to raise where a pass has nothing in it."""
+    return ValueError(
+        f"bench: expected at least one batch in a pass, found none in a {type(loader).__name__}; give it more samples "
+        "than a batch has, or leave drop_last out"
+    )
 
 
 def of_loader(name: str, about: str, loader: Any, then: Callable[[Any], Any] | None = None, **more: Any) -> Contender:

@@ -139,7 +139,7 @@ def _is_pair(sample: Any) -> bool:
 
 
 def _timm(subject: Subject) -> Made:
-    if subject.is_stream or not _is_pair(next(iter(subject.plain(num_workers=0)), None)):
+    if subject.is_stream or not _is_pair(subject.first):
         return "timm wants a DataLoader of pictures and labels"
     try:
         loader = require("timm.data.loader", extra="timm").PrefetchLoader

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from onthefly.data.batches import size_of, to_device
+from onthefly.data.batches import size_of
 from onthefly.evidence.bound import NOTHING, Bound, Part
-from onthefly.evidence.contender import Contender, endless, of_loader
+from onthefly.evidence.contender import Contender, of_loader
 from onthefly.evidence.subject import Subject
 from onthefly.evidence.timing import Round
 from onthefly.wrapping import arguments_of
@@ -44,8 +44,7 @@ def generation(subject: Subject, count: int, seconds: float) -> Contender:
 def augmentation(subject: Subject, share: float) -> Contender:
     """The augmentation alone, of one batch again and again."""
     change = subject.change()
-    batch = to_device(next(endless(subject.plain(num_workers=0))()), subject.device)
-    size = size_of(batch)
+    batch, size = subject.first, size_of(subject.first)
     is_synthetic = None
     if subject.generator is not None:
         is_synthetic = torch.arange(size, device=subject.device) < round(size * share)

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler
 
 from onthefly.augment.apply import Change, as_augment
-from onthefly.data.batches import as_collated, default_device
+from onthefly.checks import is_stock
+from onthefly.data.batches import as_collated, default_device, to_device
 from onthefly.data.normalize import Normalization, arrives_normalized
 from onthefly.data.processes import this_shard
 from onthefly.data.stream import MixStream
+from onthefly.evidence.contender import no_batch
 from onthefly.generators.base import FrozenGenerator
 from onthefly.loader import Mix, MixLoader
 from onthefly.mixing.plan import MixPlan
@@ -47,8 +49,7 @@ class Subject:
     @property
     def is_stream(self) -> bool:
         """Whether its batches can't be asked for by row."""
-        dataset = getattr(self.loader, "dataset", None)
-        return not isinstance(self.loader, DataLoader) or isinstance(dataset, IterableDataset)
+        return not _is_known(self.loader) or isinstance(self.loader.dataset, IterableDataset)
 
     @property
     def batch_size(self) -> int:
@@ -94,16 +95,24 @@ class Subject:
 
     def plain(self, **changes: Any) -> Any:
         """The loader as it was before somebody wrapped it, with workers and random numbers of its own; or with some
-        other settings. Of a stream that is no ``DataLoader``: its source."""
+        other settings. Of a stream that is no ``DataLoader`` of torch's: its source."""
         loader = self.loader
         if isinstance(getattr(loader, "dataset", None), MixStream):
             loader = loader.dataset.source.batches
-        if not isinstance(loader, DataLoader):
+        if not _is_known(loader):
             return loader
         kept = _with_own_sampler(arguments_of(loader)) | {"generator": None} | changes
         if "num_workers" in changes and not changes["num_workers"]:
             kept |= {"prefetch_factor": None, "multiprocessing_context": None, "timeout": 0}
         return DataLoader(**kept | {"persistent_workers": kept["num_workers"] > 0})
+
+    @cached_property
+    def first(self) -> Any:
+        """A batch of the plain loader, on the device."""
+        batches = self.plain(num_workers=0)
+        for batch in batches() if callable(batches) else batches:
+            return to_device(batch, self.device)
+        raise no_batch(batches)
 
     def mixed(self, ratio: float | None = None) -> MixLoader[Any]:
         """Another loader with the same mix, at the same epoch; or with this ratio wherever there are real samples."""
@@ -169,6 +178,11 @@ class Subject:
         plan = self.plan
         real = np.bincount(plan.labels, minlength=plan.classes.count)
         return {plan.classes.key(number): ratio if count else 1.0 for number, count in enumerate(real.tolist())}
+
+
+def _is_known(loader: Any) -> bool:
+    """Whether it makes its batches as torch's does, or as a mix does, and not in some way of its own."""
+    return isinstance(loader, MixLoader) or (isinstance(loader, DataLoader) and is_stock(loader))
 
 
 def _copied(augment: Any) -> Any:

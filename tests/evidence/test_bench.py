@@ -202,11 +202,8 @@ def test_a_slow_dataset_ends_in_time_and_says_so() -> None:
         (lambda: bench(wrapped(), seconds=0), ValueError, ["seconds", "above 0", "0"]),
         (lambda: bench(wrapped(), rounds=0), ValueError, ["rounds", "1 or more", "0"]),
         (lambda: bench(wrapped(), share=1), ValueError, ["share", "between 0 and 1", "1"]),
-        (
-            lambda: bench([], **QUICK),
-            ValueError,
-            ["bench", "at least one batch", "list", "drop_last"],
-        ),
+        (lambda: bench([], **QUICK), ValueError, ["bench", "at least one batch", "list", "drop_last"]),
+        (lambda: bench(DataLoader(DATA, 90, drop_last=True), **QUICK), ValueError, ["at least one batch", "drop_last"]),
     ],
 )
 def test_errors_say_what_to_type(refused: Any, call: Any, error: type[Exception], words: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from itertools import islice
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def synthetic(images: torch.Tensor) -> int:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_contender_delivers_its_share(workers: int) -> None:
-    made = made_of(wrapped(workers=workers))
+    made, before = made_of(wrapped(workers=workers)), set(active_children())
     assert list(made) == NAMES + ALTERNATIVES
     shares = {"mix": 0.2, "mix 0.1": 0.1, "mix 0.25": 0.25, "mix 0.5": 0.5}
     shares |= dict.fromkeys(("in __getitem__", "by hand", "from files"), 0.25)
@@ -58,6 +59,7 @@ def test_every_contender_delivers_its_share(workers: int) -> None:
             assert name == "plain + fused", name
             continue
         found = batches(contender, 12)  # two passes
+        assert set(active_children()) == before, name  # its workers went with it
         assert [(images.shape, labels.shape) for images, labels in found] == [((20, *SHAPE), (20,))] * 12
         if name != "timm":  # which normalises
             share = sum(synthetic(images) for images, _ in found) / 240
