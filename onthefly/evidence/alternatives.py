@@ -1,6 +1,8 @@
 """The alternatives to a mix: what people do with a generator without this library."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -123,17 +125,19 @@ def by_hand(subject: Subject, share: float) -> Contender:
     )
 
 
-def prefetching(subject: Subject, loader_of_timm: Any) -> Contender:
-    """What timm trains with: the next batch is moved and normalised on a stream of its own."""
-    plain = subject.plain()
-    image = image_in(subject.first, ndim=4)
+def prefetching(subject: Subject, around: Callable[..., Any]) -> Contender:
+    """What timm trains with, its ``PrefetchLoader``: the next batch is moved and normalised on a stream of its own."""
+    plain, image = subject.plain(), image_in(subject.first, ndim=4)
     channels = 3 if image is None else image.shape[1]
-    loader = loader_of_timm(
-        plain, mean=(0.5,) * channels, std=(0.5,) * channels, channels=channels, device=subject.device
-    )
+    half = (0.5,) * channels
+
+    def opened() -> Generator[Any]:  # around another loader each time, whose workers end with it
+        loader = around(copy.copy(plain), mean=half, std=half, channels=channels, device=subject.device)
+        return endless(loader)()
+
     how = "on a stream of its own" if subject.device.type == "cuda" else "on the CPU nothing is fetched ahead by it"
-    made = of_loader("timm", f"timm's PrefetchLoader around the plain loader, normalising; {how}", plain)
-    return Contender(made.name, made.about, endless(loader), made.workers, made.ahead)
+    about = f"timm's PrefetchLoader around the plain loader, normalising; {how}"
+    return replace(of_loader("timm", about, plain), open=opened)
 
 
 def _augment(subject: Subject) -> Callable[..., Any]:
@@ -165,7 +169,7 @@ def _write(subject: Subject, folder: Path, count: int, seconds: float) -> tuple[
     """So many pictures, or as many as can be written in that time; and their classes."""
     paths: list[Path] = []
     labels: list[int] = []
-    rng, begin, at_once = np.random.default_rng(0), perf_counter(), min(count, 64)
+    rng, begin, at_once = np.random.default_rng(0), perf_counter(), min(count, 16)
     while len(paths) < count and (not paths or perf_counter() - begin < seconds):
         images, kinds = subject.generate(at_once, rng)
         for image, kind in zip(images.cpu(), kinds.tolist(), strict=True):

@@ -79,8 +79,8 @@ def _part(taken: Round | None, samples: float) -> Part:
 def _best(take: Callable[[int], float], count: int, seconds: float) -> int:
     """The size with the most samples a second: doubled as long as one call stays in the time given."""
     best, rate, size = count, 0.0, count
-    take(count)  # the first call of all may have to get ready
-    while size <= _MOST:
+    slow = take(count) > seconds  # the first call of all may have to get ready, but not for long
+    while size <= _MOST and not slow:
         taken = take(size)
         if size / taken > rate:
             best, rate = size, size / taken
