@@ -18,9 +18,11 @@ from onthefly.evidence.result import Bench, Row
 from onthefly.evidence.subject import Subject
 from onthefly.evidence.timing import Round, Step, timed
 from onthefly.evidence.usage import memory_in_words
+from onthefly.extras import require
 from onthefly.mixing.given import at_least_one
 
 T = TypeVar("T")
+Making = Callable[[], Contender | str]
 
 
 def bench(
@@ -47,7 +49,7 @@ def bench(
             wrapped with nothing to mix.
         step: ``step(batch)``, your training step, run on every batch; with it, waiting is told: the share of the time
             that goes by in ``next()``. It trains what it trains.
-        seconds: of one round of one contender. One batch that takes longer is measured once, and the table says so.
+        seconds: of one round of one contender. What takes longer for a batch is measured once, and the table says so.
         rounds: how many.
         share: of synthetic samples in the alternatives, and in the mix that they are compared with; in (0, 1).
         contenders: the names of those to measure; by default all.
@@ -74,10 +76,12 @@ def bench(
     (['plain', 'mix'], 0.5, True)
     """
     _check(seconds, rounds, share)
+    for package in ("psutil", *(["matplotlib"] if out is not None else [])):
+        require(package, extra="report")
     subject = Subject(loader)
     subject.check()
     with TemporaryDirectory(prefix="onthefly-bench-") as folder, hermetic(0, subject.device):
-        every = dict(contenders_of(subject, share, Path(folder), seconds)) | _beside(beside or {})
+        every = _with(beside or {}, dict(contenders_of(subject, share, Path(folder), seconds)))
         chosen = list(every) if contenders is None else _chosen(contenders, list(every))
         with tqdm(unit="round", disable=not progress) as bar:
             made = {name: _prepared(name, every[name], bar) for name in chosen}
@@ -147,8 +151,13 @@ def _parts(
         yield "augmentation", lambda: augmentation(subject, share)
 
 
-def _beside(loaders: Mapping[str, Any]) -> dict[str, Callable[[], Contender | str]]:
-    return {name: partial(of_loader, name, "a loader of yours", loader) for name, loader in loaders.items()}
+def _with(loaders: Mapping[str, Any], every: dict[str, Making]) -> dict[str, Making]:
+    taken = [name for name in loaders if name in every]
+    if taken:
+        raise ValueError(
+            f"beside: expected names of your own, found {taken[0]!r}, which is another contender's; change it"
+        )
+    return every | {name: partial(of_loader, name, "a loader of yours", loader) for name, loader in loaders.items()}
 
 
 def _chosen(wanted: Iterable[str], every: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onthefly.evidence.table import ALTERNATIVES
 from onthefly.extras import require
 from onthefly.mixing.table import in_words
 
@@ -46,53 +47,51 @@ def _draw_rates(axes: Any, bench: "Bench") -> None:
     rates = [row.rate for row in bench.rows]
     middle = [rate.median for rate in rates]
     spread = [[rate.median - rate.low for rate in rates], [rate.high - rate.median for rate in rates]]
-    colours = [
-        _MIX if row.name.startswith("mix") else _PLAIN if row.name.startswith("plain") else _OTHER for row in bench.rows
-    ]
-    axes.barh(
-        range(len(middle)), middle, xerr=spread, color=colours, height=0.7, error_kw={"ecolor": _INK, "elinewidth": 1}
-    )
-    widest = max(rate.high for rate in rates)
+    colours = [_colour(row.name) for row in bench.rows]
+    bars = {"ecolor": _INK, "elinewidth": 1}
+    axes.barh(range(len(middle)), middle, xerr=spread, color=colours, height=0.7, error_kw=bars)
     for place, (row, rate) in enumerate(zip(bench.rows, rates, strict=True)):
-        axes.text(
-            rate.high + widest * 0.015,
-            place,
-            _figure(bench, row.name, rate.median),
-            va="center",
-            color=_INK,
-            fontsize=8,
-        )
-    axes.set_yticks(range(len(middle)), [row.name for row in bench.rows])
-    axes.set_xlim(0, widest * 1.3)
+        against = "" if row.name == "plain" or "plain" not in bench else f"   {bench.ratio(row.name).median:.2f} x"
+        _write(axes, rate.high, place, f"{rate.median:,.0f}{against}")
+    share = f", {bench.settings['share']:g}"
+    names = [row.name + (share if row.name in ALTERNATIVES else "") for row in bench.rows]
+    axes.set_yticks(range(len(middle)), names)
+    axes.set_xlim(0, max(rate.high for rate in rates) * 1.3)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_title("samples a second; times the plain loader", loc="left", color=_INK, fontsize=10)
     axes.xaxis.grid(visible=True, color=_FAINT)
     axes.set_axisbelow(True)
 
 
-def _figure(bench: "Bench", name: str, rate: float) -> str:
-    against = "" if name == "plain" or "plain" not in bench else f"   {bench.ratio(name).median:.2f} x"
-    return f"{rate:,.0f}{against}"
+def _colour(name: str) -> str:
+    return _MIX if name.startswith("mix") else _PLAIN if name.startswith("plain") else _OTHER
 
 
 def _draw_bounds(axes: Any, bench: "Bench", mixes: list[str]) -> None:
+    labels = {}
     for place, name in enumerate(mixes):
         bounds = sorted(bench.bounds(name), key=lambda one: one.seconds)
         one, took = bounds[len(bounds) // 2], bench[name].step_seconds * 1e3
         fetch, generate, augment = (part.seconds * 1e3 for part in (one.fetch, one.generate, one.augment))
-        first = not place
-        axes.barh(place, took, height=0.7, color=_FAINT, label="took" if first else None)
-        axes.barh(place - 0.15, fetch, height=0.22, color=_FETCH, label="fetch" if first else None)
-        axes.barh(place + 0.1, generate, height=0.22, color=_GENERATE, label="generate" if first else None)
-        axes.barh(
-            place, augment, left=max(fetch, generate), height=0.5, color=_AUGMENT, label="augment" if first else None
-        )
-        axes.vlines(one.seconds * 1e3, place - 0.42, place + 0.42, color=_INK, label="bound" if first else None)
-        text = f"{bench.efficiency(name).median:.0%} of the bound ({one.limit})"
-        axes.text(max(took, one.seconds * 1e3) * 1.02, place, text, va="center", color=_INK, fontsize=8)
-    widest = max(max(bench[name].step_seconds, *(one.seconds for one in bench.bounds(name))) for name in mixes)
-    axes.set_xlim(0, widest * 1e3 * 1.5)
+        labels["took"] = axes.barh(place, took, height=0.7, color=_FAINT)
+        labels["fetch"] = axes.barh(place - 0.13, fetch, height=0.22, color=_FETCH)
+        if generate:
+            labels["generate"] = axes.barh(place + 0.13, generate, height=0.22, color=_GENERATE)
+        if augment:
+            labels["augment"] = axes.barh(place, augment, left=max(fetch, generate), height=0.48, color=_AUGMENT)
+        labels["bound"] = axes.vlines(one.seconds * 1e3, place - 0.42, place + 0.42, color=_INK)
+        efficiency = f"{bench.efficiency(name).median:.0%} of the bound ({one.limit})"
+        _write(axes, max(took, one.seconds * 1e3), place, efficiency)
+    longest = max(max(bench[name].step_seconds, *(one.seconds for one in bench.bounds(name))) for name in mixes)
+    axes.set_xlim(0, longest * 1e3 * 1.5)
     axes.set_yticks(range(len(mixes)), mixes)
-    axes.set_title(
-        "ms a batch: its parts alone, the least it can take, what it took", loc="left", color=_INK, fontsize=10
-    )
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=5, frameon=False, fontsize=8)
+    title = "ms a batch: its parts alone, the least it can take, what it took"
+    axes.set_title(title, loc="left", color=_INK, fontsize=10)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.08), "ncols": len(labels), "frameon": False}
+    axes.legend(labels.values(), labels.keys(), fontsize=8, **below)
+
+
+def _write(axes: Any, x: float, y: float, text: str) -> None:
+    """To the right of where a bar ends."""
+    where = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
+    axes.annotate(text, (x, y), color=_INK, fontsize=8, **where)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from onthefly.evidence.result import Bench
 
 _WIDTH = 120
-_ALTERNATIVES = ("in __getitem__", "by hand", "from files")
+ALTERNATIVES = ("in __getitem__", "by hand", "from files")
 _BOUND = (
     "The bound is max(fetch, generate) + augment, each measured alone; and where they share the cores of a CPU, no "
     "less than the work of all three over the cores. The generator is busy for its time alone over the time that a "
@@ -27,7 +27,7 @@ def table(bench: "Bench") -> str:
 def versus(bench: "Bench") -> list[tuple[str, str]]:
     """The mix with the share of the alternatives, and each of these: the pairs that a user wants to know of."""
     mix = f"mix {bench.settings['share']:g}"
-    return [(mix, name) for name in _ALTERNATIVES if mix in bench and name in bench]
+    return [(mix, name) for name in ALTERNATIVES if mix in bench and name in bench]
 
 
 def _head(bench: "Bench") -> list[str]:
@@ -62,11 +62,12 @@ def _contenders(bench: "Bench") -> list[str]:
     for row in bench.rows:
         rate = row.rate
         waiting = [f"{row.waiting:.0%}"] if stepped else []
-        share = f"{row.share:.1%}" if row.share else ""
+        made = bench.settings["share"] if row.name in ALTERNATIVES else row.share
+        share = f"{made:.1%}" if made else ""
         plain = str(bench.ratio(row.name)) if "plain" in bench and row.name != "plain" else ""
         cells = [f"{rate.median:,.0f}", f"{rate.low:,.0f}", f"{rate.high:,.0f}", f"{row.step_seconds * 1e3:.2f}"]
         rows.append([row.name + ("*" if row.cut else ""), *cells, *waiting, in_bytes(row.memory), share, plain])
-    cut = ["* a batch takes longer than a round: measured once"] if any(row.cut for row in bench.rows) else []
+    cut = ["* a batch takes longer than a round: not measured again"] if any(row.cut for row in bench.rows) else []
     return _aligned(rows) + cut
 
 

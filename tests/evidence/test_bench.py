@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 import time
 from multiprocessing import active_children
 from pathlib import Path
@@ -198,6 +199,7 @@ def test_a_slow_dataset_ends_in_time_and_says_so() -> None:
         (lambda: bench(iter([1])), TypeError, ["bench", "gone through again", "list_iterator", "not iter(loader)"]),
         (lambda: bench(7), TypeError, ["bench", "DataLoader", "int"]),
         (lambda: bench(wrapped(), contenders=["mine"]), ValueError, ["contenders", "in __getitem__", "mine"]),
+        (lambda: bench(wrapped(), beside={"mix": []}), ValueError, ["beside", "names of your own", "'mix'"]),
         (lambda: bench(wrapped(), contenders=[]), ValueError, ["contenders", "plain"]),
         (lambda: bench(wrapped(), seconds=0), ValueError, ["seconds", "above 0", "0"]),
         (lambda: bench(wrapped(), rounds=0), ValueError, ["rounds", "1 or more", "0"]),
@@ -208,6 +210,19 @@ def test_a_slow_dataset_ends_in_time_and_says_so() -> None:
 )
 def test_errors_say_what_to_type(refused: Any, call: Any, error: type[Exception], words: list[str]) -> None:
     refused(call, *words, error=error)
+
+
+@pytest.mark.parametrize(("package", "options"), [("psutil", {}), ("matplotlib", {"out": "found"})])
+def test_a_missing_package_is_told_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, package: str, options: dict[str, Any]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    generator = CountingGenerator(SHAPE, classes=3)
+    loader = wrapped(generator=generator)
+    calls = generator.calls
+    with pytest.raises(ImportError, match=rf"{package} .*onthefly-torch\[report\]"):
+        bench(loader, **QUICK, **options)
+    assert generator.calls == calls
 
 
 def test_what_a_contender_raises_names_it() -> None:
