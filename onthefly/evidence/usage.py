@@ -1,5 +1,7 @@
 """Usage: what this process, and the workers that it has begun meanwhile, take of processor and memory."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import active_children
 from time import perf_counter, process_time
 from typing import Any
@@ -49,15 +51,25 @@ class Usage:
         """Of memory, since the beginning."""
         if self._device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self._device))
-        return self._peak + sum(int(worker.memory_full_info().uss) for worker in self._workers())
+        return self._peak + int(self._of_workers(self._own_bytes))
 
     def _cpu_seconds(self) -> float:
-        times = [worker.cpu_times() for worker in self._workers()]
-        return process_time() + sum(float(one.user + one.system) for one in times)
+        return process_time() + self._of_workers(lambda worker: sum(worker.cpu_times()[:2]))  # user, system
 
-    def _workers(self) -> list[Any]:
-        pids = {child.pid for child in active_children()} - self._others
-        return [self._psutil.Process(pid) for pid in pids]
+    def _own_bytes(self, worker: Any) -> float:
+        try:
+            return float(worker.memory_full_info().uss)
+        except self._psutil.AccessDenied:  # macOS tells it to root alone
+            return float(worker.memory_info().rss)
+
+    def _of_workers(self, asked: Callable[[Any], float]) -> float:
+        """The sum over those that have begun since; one may end while it is asked."""
+        total = 0.0
+        for child in active_children():
+            if child.pid not in self._others:
+                with suppress(self._psutil.NoSuchProcess):
+                    total += asked(self._psutil.Process(child.pid))
+        return total
 
 
 def memory_in_words(device: torch.device) -> str:
