@@ -18,13 +18,14 @@ check: $(VENV)/installed
 	$(BIN)/python tests/floors.py
 
 bench: $(VENV)/installed
-	$(BIN)/pytest benchmarks --benchmark-columns=median,iqr,ops --benchmark-group-by=group
+	$(BIN)/pytest benchmarks --benchmark-json=.benchmarks.json --benchmark-columns=median,iqr,ops --benchmark-group-by=group
+	$(BIN)/python benchmarks/results.py .benchmarks.json
 
 gpu: $(VENV)/installed
 	sh benchmarks/gpu.sh $(BIN)/python
 
 clean:
-	rm -rf $(VENV) onthefly-demo
+	rm -rf $(VENV) onthefly-demo onthefly-bench .benchmarks.json
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

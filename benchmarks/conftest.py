@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
+from onthefly.data.batches import default_device
+from onthefly.evidence import Bench, bench
+from onthefly.evidence.machine import machine_of
+
 Versus = Callable[..., None]
+
+_FIRST = ("test_contenders.py", "test_memory.py", "test_generation.py")  # what a device is for
+_BEGUN = perf_counter()
 
 
 @pytest.fixture
@@ -30,10 +37,55 @@ def versus(benchmark: Any) -> Versus:
     return run
 
 
+@pytest.fixture
+def contest(benchmark: Any) -> Callable[..., Bench]:
+    """`contest(title, loader, ...)`: `onthefly.evidence.bench`, kept with the other figures."""
+
+    def run(title: str, loader: Any, **options: Any) -> Bench:
+        benchmark.group = title
+        asked = {"seconds": 1.0 if default_device().type == "cpu" else 0.5, "rounds": 5} | options
+        found: Bench = benchmark.pedantic(lambda: bench(loader, **asked, progress=False), rounds=1)
+        benchmark.extra_info.update(title=title, bench=found.to_plain())
+        return found
+
+    return run
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--budget", type=float, default=None, help="seconds after which no other benchmark begins")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.timeout(1200))  # a contest has dozens of rounds; only what hangs is to end
+    items.sort(key=lambda item: _FIRST.index(item.path.name) if item.path.name in _FIRST else len(_FIRST))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    budget = item.config.getoption("--budget")
+    if budget is not None and perf_counter() - _BEGUN > budget:
+        pytest.skip(f"the budget of {budget:.0f} s is spent")
+
+
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    machine_info["onthefly"] = machine_of(default_device())
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     session = getattr(config, "_benchmarksession", None)
+    benchmarks = session.benchmarks if session is not None else []
+    for one in benchmarks:
+        if "bench" in one.extra_info:
+            terminalreporter.section(one.extra_info["title"])
+            terminalreporter.write_line(str(Bench.from_plain(one.extra_info["bench"])))
+        if "memory" in one.extra_info:
+            memory = one.extra_info["memory"]
+            terminalreporter.section(memory["name"])
+            terminalreporter.write_line(f"{memory['what']}: {memory['megabytes']}; grown by {memory['growth']} MB")
     terminalreporter.section("throughput over that of the peer: median of the pairs (least to most)")
-    for one in session.benchmarks if session is not None else ():
+    for one in benchmarks:
+        if "ratios" not in one.extra_info:
+            continue
         info = one.extra_info
         low, high = info["ratios"]
         note = f"  {info['note']}" if "note" in info else ""

@@ -1,6 +1,6 @@
 """Fresh synthetic samples from frozen generators in every batch of the DataLoader you already have."""
 
-from onthefly import augment, balance, generators, schedule, testing
+from onthefly import augment, balance, evidence, generators, schedule, testing
 from onthefly.collate import DeviceCollate, MixInfo
 from onthefly.data.dataset import HostCollate, SyntheticMixDataset
 from onthefly.generators.checkpoint import load
@@ -19,6 +19,7 @@ __all__ = [
     "SyntheticMixDataset",
     "augment",
     "balance",
+    "evidence",
     "generators",
     "load",
     "replay",

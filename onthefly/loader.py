@@ -2,7 +2,7 @@
 were."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -54,6 +54,7 @@ class Mix:
         own_labels: whether the plan's classes are what the dataset itself says.
         wished: the ratio as it was asked for; the plan's is 0 for classes that the generator can't make.
         sample_bytes: of a synthetic sample, where one has been made.
+        asked: the other arguments of ``wrap``, as they were given: with them another loader is wrapped just so.
     """
 
     collate: DeviceCollate
@@ -62,6 +63,7 @@ class Mix:
     own_labels: bool = False
     wished: Schedule | None = None
     sample_bytes: int | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def side(self) -> SideStream:

@@ -139,6 +139,21 @@ def wrap(
         raise TypeError("wrap: expected a plain DataLoader, found a wrapped one; wrap the loader that it was made from")
     given = as_generators(generator)
     found = find_normalization(getattr(loader, "dataset", None)) if normalized is None else Normalization.of(normalized)
+    asked = {
+        "balance": balance,
+        "epochs": epochs,
+        "seed": seed,
+        "labels": labels,
+        "augment": augment,
+        "normalized": normalized,
+        "device": device,
+        "tag": tag,
+        "shard": shard,
+        "counts": counts,
+        "length": length,
+        "sharded": sharded,
+        "top_up": top_up,
+    }
     wished = _Wished(
         given,
         balance,
@@ -151,11 +166,30 @@ def wrap(
         default_device() if device is None else torch.device(device),
         tag,
         None if shard is None else Shard.of(shard),
+        asked,
     )
     if is_streamed(loader):
         return _streamed(loader, wished, counts, length, sharded, top_up)
     refuse_stream_options(counts=counts, length=length, sharded=sharded, top_up=top_up or None)
     return _planned(cast(DataLoader[Any], loader), wished)
+
+
+def arguments_of(loader: DataLoader[Any]) -> dict[str, Any]:
+    """What a plain ``DataLoader`` like this one is made with; of a wrapped one, like the one that was wrapped.
+
+    >>> data = torch.utils.data.TensorDataset(torch.rand(100, 1, 8, 8), torch.arange(100) // 90)
+    >>> mixed = wrap(DataLoader(data, batch_size=20, shuffle=True), balance="uniform", device="cpu")
+    >>> plain = DataLoader(**arguments_of(mixed))
+    >>> plain.dataset is data, plain.batch_size, type(plain.sampler).__name__
+    (True, 20, 'RandomSampler')
+    """
+    kept = {name: getattr(loader, name) for name in _KEPT}
+    if isinstance(loader.collate_fn, (HostCollate, WholeCollate)):
+        kept["collate_fn"] = loader.collate_fn.collate_fn
+    if not isinstance(loader.sampler, PlanSampler):
+        return kept | _batching(loader)
+    plain = {"shuffle": True, "batch_size": loader.batch_size, "drop_last": loader.drop_last}
+    return kept | plain | {"dataset": loader.dataset.dataset}  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -173,6 +207,7 @@ class _Wished:
     device: torch.device
     tag: bool
     shard: Shard | None
+    asked: Mapping[str, Any]
 
     def nothing_to_mix(self, balance: str) -> bool:
         """Whether batches stay what they are, but for the augmentation; with this balance, if none was asked for."""
@@ -187,7 +222,7 @@ class _Wished:
         return made, makeable(made, self.schedule)
 
     def mix(self, collate: DeviceCollate, *, own_labels: bool = False, sample_bytes: int | None = None) -> Mix:
-        return Mix(collate, self.given, self.seed, own_labels, self.schedule, sample_bytes)
+        return Mix(collate, self.given, self.seed, own_labels, self.schedule, sample_bytes, self.asked)
 
     def check(self, examples: Examples, collate_fn: Any, made: FrozenGenerator | None, labels: Ints) -> int | None:
         """Compare real samples with what is to be done to them, and with synthetic ones; the bytes of one of these."""

@@ -15,6 +15,7 @@ FLOORS = [
     {"manifest", "preview", "state"},
     {"loader"},
     {"wrapping"},
+    {"evidence"},
     {"__init__"},
     {"demo"},
     {"cli"},

@@ -11,6 +11,7 @@ from PIL import Image
 
 from onthefly.cli import main
 from onthefly.demo.story import SETTINGS
+from onthefly.evidence import Bench
 from onthefly.generators import load
 
 
@@ -39,6 +40,7 @@ def test_help_names_the_commands(type_in: Any, capsys: pytest.CaptureFixture[str
     assert "demo" in shown
     assert "train" in shown
     assert "explain" in shown
+    assert "bench" in shown
 
 
 @pytest.mark.parametrize("grey", [False, True])
@@ -97,6 +99,39 @@ def test_explain_what_a_checkpoint_can_make(type_in: Any, pictures: Path, capsys
     assert "fresh" in shown or "those to be used again" in shown
 
 
+QUICK = "--seconds 0.01 --rounds 1 --workers 0 --batch-size 4 --size 16"
+
+
+def test_bench_a_folder_with_an_untrained_generator(
+    type_in: Any, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    type_in("bench", "pictures", "--family", "vae", "--out", "deep/bench", *QUICK.split())
+    shown = capsys.readouterr().out
+    assert "mix 0.25 is" in shown
+    assert "untrained" in shown
+    assert "batches of 4, 0 workers, 12 samples" in shown
+    found = Bench.from_json("deep/bench/bench.json")
+    assert {"plain", "mix", "mix 0.5", "in __getitem__", "generation", "augmentation"} <= {
+        row.name for row in (*found.rows, *found.parts)
+    }
+    assert Path("deep", "bench", "bench.png").exists()
+
+
+def test_bench_a_checkpoint_and_nothing_at_all(
+    type_in: Any, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "--size 16 --steps 1 --workers 0 --family vae --grey"
+    type_in("train", "pictures", "--out", "g.safetensors", *words.split())
+    words = "--seconds 0.01 --rounds 1 --workers 0 --batch-size 4 --generator g.safetensors --no-augment --contenders"
+    type_in("bench", "pictures", *words.split(), "plain", "mix")
+    assert [row.name for row in Bench.from_json("onthefly-bench/bench.json").rows] == ["plain", "mix"]
+    capsys.readouterr()
+    type_in("bench", "pictures", *QUICK.split())
+    shown = capsys.readouterr().out
+    assert "plain + augment" in shown
+    assert "What would a generator add? Type --family gan" in shown
+
+
 def test_explain_counts_and_labels(type_in: Any, capsys: pytest.CaptureFixture[str]) -> None:
     rows = np.repeat([0, 1, 2], [6, 3, 1])
     np.save("numbers.npy", rows)
@@ -136,6 +171,12 @@ def test_explain_counts_and_labels(type_in: Any, capsys: pytest.CaptureFixture[s
         (["explain", "--counts", "5", "--world-size", "0"], "world_size: expected a whole number of 1 or more"),
         (["explain", "--counts", "5", "--plot", "mix.pdf"], "ends in .png"),
         (["explain", "--labels", "none.npy"], "none.npy"),
+        (["bench", "nowhere"], "found no folder nowhere"),
+        (["bench", "pictures", "--family", "gan", "--generator", "g.safetensors"], "leave out one of them"),
+        (["bench", "pictures", "--generator", "g.safetensors"], "no file g.safetensors"),
+        (["bench", "pictures", "--ratio", "half"], "ratio: expected a number from 0 to 1, fill"),
+        (["bench", "pictures", "--seconds", "0"], "seconds: expected how long a round lasts"),
+        (["bench", "pictures", "--contenders", "mine"], "contenders: expected some of plain"),
         (["explain", "--labels", "broken/cat/0.png"], "expected broken/cat/0.png to be text"),
         (["explain", "--labels", "broken/cat/1.png"], "found none in broken/cat/1.png"),
         (["explain", "--labels", "two.csv"], "found 'cat,dog' in line 1 of two.csv"),

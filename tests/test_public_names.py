@@ -18,6 +18,7 @@ NAMES: dict[Any, set[str]] = {
         "SyntheticMixDataset",
         "augment",
         "balance",
+        "evidence",
         "generators",
         "load",
         "replay",
@@ -27,6 +28,7 @@ NAMES: dict[Any, set[str]] = {
     },
     onthefly.augment: {"as_augment", "fused", "image"},
     onthefly.balance: {"Balance", "EffectiveNumber", "Power"},
+    onthefly.evidence: {"Bench", "bench"},
     onthefly.generators: {"FrozenGenerator", "contact_sheet", "from_module", "load", "read_card", "save", "train"},
     onthefly.schedule: {"Cosine", "Feedback", "Fill", "Linear", "Schedule", "Steps"},
 }
@@ -45,6 +47,7 @@ ARGUMENTS = {
     onthefly.MixLoader.feedback: "self scores",
     onthefly.MixLoader.explain: "self",
     onthefly.MixPlan.explain: "self",
+    onthefly.evidence.bench: "loader step seconds rounds share contenders beside out progress",
 }
 
 

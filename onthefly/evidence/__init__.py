@@ -1,0 +1,6 @@
+"""Evidence: what a mix costs and what it brings, measured on your own loader. It watches, and never steers."""
+
+from onthefly.evidence.bench import bench
+from onthefly.evidence.result import Bench
+
+__all__ = ["Bench", "bench"]
