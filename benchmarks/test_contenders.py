@@ -39,7 +39,8 @@ def test_contenders(contest: Any, family: str) -> None:
     """Pictures of 32 x 32, read by two workers, augmented by the preset."""
     plain = DataLoader(PICTURES, BATCH, shuffle=True, num_workers=2)
     augmented_by_workers = DataLoader(Pictures(4096, SIZE, ON_CPU), BATCH, shuffle=True, num_workers=2)
-    loader = onthefly.wrap(plain, generator(family), ratio=0.25, augment=onthefly.augment.image(SHAPE))
+    pipeline = onthefly.augment.fused(onthefly.augment.image(SHAPE))
+    loader = onthefly.wrap(plain, generator(family), ratio=0.25, augment=pipeline)
     contest(f"contenders, {family}", loader, beside={"torchvision v2": augmented_by_workers})
 
 
@@ -70,6 +71,7 @@ def test_a_training_step(contest: Any) -> None:
 
     plain = DataLoader(Pictures(8192, 64), BATCH, shuffle=True, num_workers=12, pin_memory=True)
     made = untrained("gan", Spec.image(shape, Pictures.classes))
-    loader = onthefly.wrap(plain, made, ratio=0.25, augment=onthefly.augment.image(shape))
+    pipeline = onthefly.augment.fused(onthefly.augment.image(shape), compile=True)
+    loader = onthefly.wrap(plain, made, ratio=0.25, augment=pipeline)
     names = ["plain", "plain + augment", "plain + fused", "mix 0.25", "by hand"]
     contest("a training step of ResNet-50, gan", loader, step=step, seconds=2.0, rounds=3, contenders=names)

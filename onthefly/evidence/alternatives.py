@@ -142,13 +142,11 @@ def prefetching(subject: Subject, around: Callable[..., Any]) -> Contender:
 
 def _augment(subject: Subject) -> Callable[..., Any]:
     """Move a batch, then augment it; the last ``count`` rows of it are synthetic, where somebody knows."""
-    run = subject.change()
+    run = subject.change(subject.sequential)
 
     def augment(batch: Any, count: int = 0) -> Any:
         batch = to_device(batch, subject.device)
-        is_synthetic = (
-            None if not count else torch.arange(size_of(batch), device=subject.device) >= size_of(batch) - count
-        )
+        is_synthetic = None if not count else torch.arange(size_of(batch)) >= size_of(batch) - count
         with torch.no_grad():
             return run(batch, is_synthetic)
 

@@ -1,14 +1,14 @@
 """What is measured beside a loader: itself at fixed ratios, the same without a mix, and what people do instead."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from torch.utils.data import default_collate
 
-import onthefly.augment
 from onthefly.augment.apply import is_kornia
+from onthefly.augment.fused import fused
 from onthefly.data.batches import to_device
 from onthefly.evidence.alternatives import by_hand, from_files, in_getitem, prefetching
 from onthefly.evidence.contender import Contender, of_loader
@@ -90,22 +90,20 @@ def _augmented(subject: Subject) -> Made:
         "plain + augment",
         "the plain loader, its batches augmented in the loop by hand",
         subject.plain(),
-        _run(subject),
+        _run(subject, subject.sequential),
     )
 
 
 def _fused(subject: Subject) -> Made:
-    fused = getattr(onthefly.augment, "fused", None)
-    if fused is None:
-        return "this version has no fused augmentation"
-    if not is_kornia(subject.augment) or not hasattr(subject.augment, "data_keys"):
-        return "the augmentation is no AugmentationSequential of Kornia's"
+    pipeline = subject.sequential
+    if not is_kornia(pipeline) or isinstance(pipeline, Mapping):
+        return "the augmentation is no pipeline of Kornia's"
     return of_loader(
-        "plain + fused", "the same, with onthefly.augment.fused", subject.plain(), _run(subject, fused(subject.augment))
+        "plain + fused", "the same, with onthefly.augment.fused", subject.plain(), _run(subject, fused(pipeline))
     )
 
 
-def _run(subject: Subject, augment: Any = None) -> Callable[[Any], Any]:
+def _run(subject: Subject, augment: Any) -> Callable[[Any], Any]:
     change = subject.change(augment)
     return lambda batch: change(to_device(batch, subject.device), None)
 

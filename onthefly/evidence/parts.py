@@ -43,11 +43,11 @@ def generation(subject: Subject, count: int, seconds: float) -> Contender:
 
 def augmentation(subject: Subject, share: float) -> Contender:
     """The augmentation alone, of one batch again and again."""
-    change = subject.change()
+    change = subject.change(subject.augment)
     batch, size = subject.first, size_of(subject.first)
     is_synthetic = None
     if subject.generator is not None:
-        is_synthetic = torch.arange(size, device=subject.device) < round(size * share)
+        is_synthetic = torch.arange(size) < round(size * share)
 
     def batches() -> Generator[Any]:
         while True:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler
 
 from onthefly.augment.apply import Change, as_augment
+from onthefly.augment.fused import Fused
 from onthefly.checks import is_stock
 from onthefly.data.batches import as_collated, default_device, to_device
 from onthefly.data.normalize import Normalization, arrives_normalized
@@ -84,14 +85,18 @@ class Subject:
         return None if self.mix is None else _copied(self.mix.asked["augment"])
 
     @property
+    def sequential(self) -> Any:
+        """The augmentation as one would run it by hand: what is fused here, as Kornia runs it."""
+        return _unfused(self.augment)
+
+    @property
     def normalized(self) -> Normalization | None:
         """How images arrive."""
         return None if self.mix is None else self.mix.collate.normalized
 
-    def change(self, augment: Any = None) -> Change:
-        """The augmentation, or another one, as it runs on a batch on the device."""
-        chosen = self.augment if augment is None else augment
-        return as_augment(_on(chosen, self.device), self.normalized)
+    def change(self, augment: Any) -> Change:
+        """An augmentation as it runs on a batch on the device."""
+        return as_augment(_on(augment, self.device), self.normalized)
 
     def plain(self, **changes: Any) -> Any:
         """The loader as it was before somebody wrapped it, with workers and random numbers of its own; or with some
@@ -189,6 +194,12 @@ def _copied(augment: Any) -> Any:
     if isinstance(augment, Mapping):
         return {side: _copied(one) for side, one in augment.items()}
     return copy.deepcopy(augment) if isinstance(augment, nn.Module) else augment
+
+
+def _unfused(augment: Any) -> Any:
+    if isinstance(augment, Mapping):
+        return {side: _unfused(one) for side, one in augment.items()}
+    return augment.pipeline if isinstance(augment, Fused) else augment
 
 
 def _on(augment: Any, device: torch.device) -> Any:

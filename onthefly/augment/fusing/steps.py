@@ -15,6 +15,7 @@ from onthefly.augment.fusing.parts import Given, Part
 from onthefly.augment.fusing.pointwise import Stage, compiled, run
 from onthefly.augment.fusing.sampling import Shape
 from onthefly.augment.fusing.warp import is_affine, source_map, warp
+from onthefly.data.batches import sent
 
 Size = tuple[int, int]
 
@@ -107,7 +108,7 @@ def send(steps: list[Any], device: torch.device) -> list[Any]:
         return steps
     small = [step.small() for step in steps]
     flat = torch.cat([tensor.reshape(-1) for tensors in small for tensor in tensors] or [torch.zeros(0)])
-    arrived = iter(flat.to(device, non_blocking=True).split([one.numel() for tensors in small for one in tensors]))
+    arrived = iter(sent(flat, device).split([one.numel() for tensors in small for one in tensors]))
     return [
         step.sent([next(arrived).view(tensor.shape) for tensor in tensors])
         for step, tensors in zip(steps, small, strict=True)
