@@ -105,3 +105,27 @@ def test_classes_by_name_and_samples_of_several_devices(images: TensorDataset) -
         assert pixels.device.type == "cuda"
         assert torch.equal(labels, info.label)
         assert torch.equal((pixels[:, 0, 0, 0] * 4).round().long(), 3 - labels)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_fused_pipeline_is_kornia_s(exact: bool) -> None:
+    pipeline = augment.image((3, 32, 32), brightness=0.1, contrast=0.1)
+    ours = augment.fused(pipeline, exact=exact).to("cuda")
+    pixels = torch.rand(16, 3, 32, 32, device="cuda") * 0.4 + 0.3
+    found = ours(pixels)
+    assert found.device.type == "cuda"
+    assert pipeline[0].device.type == "cpu"
+    noise = [item.data["gaussian_noise"] for item in ours._params if "gaussian_noise" in (item.data or {})]
+    assert [one.device.type for one in noise] == ["cpu" if exact else "cuda"]
+    on_cpu = ours(pixels.cpu(), params=ours._params)
+    torch.testing.assert_close(found.cpu(), on_cpu, atol=1e-4, rtol=0)
+    if exact:
+        torch.testing.assert_close(found, pipeline(pixels, params=ours._params), atol=1e-4, rtol=0)
+
+
+def test_a_compiled_pass_draws_nothing_new() -> None:
+    ours = augment.fused(augment.image((3, 32, 32)), compile=True)
+    pixels = torch.rand(16, 3, 32, 32, device="cuda")
+    found = ours(pixels)
+    again = augment.fused(ours.pipeline)(pixels, params=ours._params)
+    torch.testing.assert_close(found, again, atol=1e-4, rtol=0)
