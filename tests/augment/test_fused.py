@@ -350,6 +350,26 @@ def test_other_containers_run_as_they_are(policy: Any) -> None:
     assert [part.kind for part in ours.explain().parts] == ["warp", "as it is"]
 
 
+@pytest.mark.parametrize("step", [K.RandomMixUpV2(p=1.0), K.RandomCutMixV2(p=1.0), K.RandomMosaic((9, 9), p=1.0)])
+def test_mixes_of_samples_run_as_they_are(step: Any) -> None:
+    theirs = K.AugmentationSequential(K.RandomVerticalFlip(p=0.5), step, K.RandomHorizontalFlip(p=0.5))
+    ours, data = fused(theirs), torch.rand(4, 3, 12, 12)
+    expected = theirs(data)
+    torch.testing.assert_close(ours(data, params=theirs._params), expected, atol=1e-4, rtol=0)
+    assert ours(data).shape == expected.shape
+    assert [part.kind for part in ours.explain().parts] == ["warp", "as it is", "warp"]
+
+
+def test_videos_run_as_they_are() -> None:
+    theirs = K.AugmentationSequential(K.VideoSequential(K.RandomRotation(20.0, p=1.0), same_on_frame=True))
+    ours, data = fused(theirs), torch.rand(2, 3, 4, 8, 8)
+    torch.manual_seed(0)
+    expected = theirs(data)
+    torch.manual_seed(0)
+    assert torch.equal(ours(data), expected)
+    assert str(ours.explain()) == "as it is  VideoSequential_0; videos and volumes are not fused"
+
+
 def test_dicts_and_lists_and_classes() -> None:
     theirs = K.AugmentationSequential(K.RandomHorizontalFlip(p=0.5), K.RandomAffine(10.0, p=1.0), data_keys=None)
     images, masks, *_, points = batch((12, 10))
