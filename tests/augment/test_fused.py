@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from onthefly.augment import fused, image
 from onthefly.augment.fusing import pointwise, steps
 from onthefly.augment.fusing.chunks import _chunk
+from onthefly.augment.fusing.geometry import Sampling
 
 SIZES = [(12, 12), (13, 9)]
 KEYS = ["input", "mask", "bbox", "bbox_xyxy", "bbox_xywh", "keypoints"]
@@ -609,3 +610,16 @@ def test_compiled_for_real() -> None:
         images = batch((6, 5), samples=samples)[0]
         found = ours(images)
         torch.testing.assert_close(found, fused(pipeline)(images, params=ours._params), atol=1e-5, rtol=0)
+
+
+def test_what_is_small_is_sent_at_once_and_arrives_where_it_belongs() -> None:
+    eye = torch.eye(3, dtype=torch.float64).expand(2, 3, 3)
+    warp = steps.Warp.of(eye, (4, 4), (4, 4), Sampling("bilinear"))
+    noise, gates = torch.rand(2, 3, 4, 4), (torch.ones(2), torch.zeros(2))
+    stages = (pointwise.Stage("add", (noise, gates[0])), pointwise.Stage("clamp", gates))
+    there, painted = steps.send([warp, steps.Paint(stages, compile=False)], torch.device("meta"))
+    assert there.maps.shape == (2, 3, 3)
+    assert there.maps.device.type == "meta"
+    assert painted.stages[0].tensors[0] is noise
+    assert [one.shape for stage in painted.stages for one in stage.tensors[-1:]] == [(2,), (2,)]
+    assert steps.send([warp], torch.device("cpu")) == [warp]

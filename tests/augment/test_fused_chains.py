@@ -18,8 +18,9 @@ OTHERS = {
     "erasing": lambda p: K.RandomErasing(p=p),
     "filled": lambda p: K.RandomAffine(10.0, padding_mode="fill", fill_value=0.5, p=p),
 }
-# what is read by the nearest pixel goes up or down by the last bit, where a place lies halfway
-LEFT_OUT = ("resize, nearest", "resized crop, nearest", "affine, nearest")
+# what is read by the nearest pixel goes up or down by the last bit, where a place lies halfway; and Kornia raises where a
+# center crop is larger than what the one before it left
+LEFT_OUT = ("resize, nearest", "resized crop, nearest", "affine, nearest", "center crop, resampled")
 EVERY = {**{name: make for name, make in WARPS.items() if name not in LEFT_OUT}, **COLOURS, **OTHERS}
 steps = st.lists(st.tuples(st.sampled_from(sorted(EVERY)), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=5)
 
@@ -28,7 +29,7 @@ def chain(names: list[tuple[str, float]]) -> Any:
     return K.AugmentationSequential(*(EVERY[name](p) for name, p in names), nn.Identity(), data_keys=KEYS)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(steps, st.integers(0, 2**31))
 def test_an_exact_pipeline_is_kornia_s(names: list[tuple[str, float]], seed: int) -> None:
     torch.manual_seed(seed)
@@ -44,7 +45,7 @@ def test_an_exact_pipeline_is_kornia_s(names: list[tuple[str, float]], seed: int
         torch.testing.assert_close(one, other, atol=2e-3, rtol=1e-3)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(steps, st.integers(0, 2**31))
 def test_a_fused_pipeline_moves_points_as_kornia_does_and_keeps_the_size(
     names: list[tuple[str, float]], seed: int

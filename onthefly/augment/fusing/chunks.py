@@ -1,4 +1,4 @@
-"""A batch of images through several steps, on a CPU some samples at a time, so that what is made on the way is small."""
+"""A batch of images through several steps, on a CPU some samples at a time, so that what lies between is small."""
 
 from collections.abc import Callable, Sequence
 
