@@ -18,8 +18,8 @@ OTHERS = {
     "erasing": lambda p: K.RandomErasing(p=p),
     "filled": lambda p: K.RandomAffine(10.0, padding_mode="fill", fill_value=0.5, p=p),
 }
-# what is read by the nearest pixel goes up or down by the last bit, where a place lies halfway; and Kornia raises where a
-# center crop is larger than what the one before it left
+# what is read by the nearest pixel goes up or down by the last bit, where a place lies halfway; and Kornia raises where
+# a center crop is larger than what the one before it left
 LEFT_OUT = ("resize, nearest", "resized crop, nearest", "affine, nearest", "center crop, resampled")
 EVERY = {**{name: make for name, make in WARPS.items() if name not in LEFT_OUT}, **COLOURS, **OTHERS}
 steps = st.lists(st.tuples(st.sampled_from(sorted(EVERY)), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=5)
