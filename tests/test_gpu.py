@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import kornia.augmentation as K
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -212,3 +213,39 @@ def test_the_best_batch_size_is_measured_on_the_device(generators: dict[str, Any
     assert size is not None
     assert 8 <= size <= 1024
     assert generator.measured == {where: size}
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_fused_pipeline_is_kornia_s(exact: bool) -> None:
+    pipeline = augment.image((3, 32, 32), brightness=0.1, contrast=0.1)
+    ours = augment.fused(pipeline, exact=exact).to("cuda")
+    pixels = torch.rand(16, 3, 32, 32, device="cuda") * 0.4 + 0.3
+    found = ours(pixels)
+    assert found.device.type == "cuda"
+    assert pipeline[0].device.type == "cpu"
+    noise = [item.data["gaussian_noise"] for item in ours._params if "gaussian_noise" in (item.data or {})]
+    assert [one.device.type for one in noise] == ["cpu" if exact else "cuda"]
+    on_cpu = ours(pixels.cpu(), params=ours._params)
+    torch.testing.assert_close(found.cpu(), on_cpu, atol=1e-4, rtol=0)
+    if exact:
+        torch.testing.assert_close(found, pipeline(pixels, params=ours._params), atol=1e-4, rtol=0)
+
+
+def test_masks_and_points_move_on_the_device() -> None:
+    keys = ["input", "mask", "keypoints"]
+    pipeline = K.AugmentationSequential(K.RandomAffine(20.0, p=1.0), K.RandomCrop((24, 24), padding=2), data_keys=keys)
+    data = torch.rand(4, 3, 32, 32), torch.rand(4, 1, 32, 32), torch.rand(4, 5, 2) * 31
+    ours = augment.fused(pipeline)
+    here = ours(*data)
+    there = ours(*(one.to("cuda") for one in data), params=ours._params)
+    for one, other in zip(here, there, strict=True):
+        assert other.device.type == "cuda"
+        assert ((one - other.cpu()).abs() > 1e-3).double().mean() < 0.01
+
+
+def test_a_compiled_pass_draws_nothing_new() -> None:
+    ours = augment.fused(augment.image((3, 32, 32)), compile=True)
+    pixels = torch.rand(16, 3, 32, 32, device="cuda")
+    found = ours(pixels)
+    again = augment.fused(ours.pipeline)(pixels, params=ours._params)
+    torch.testing.assert_close(found, again, atol=1e-4, rtol=0)

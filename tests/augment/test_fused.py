@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from onthefly.augment import fused, image
 from onthefly.augment.fusing import pointwise, steps
+from onthefly.augment.fusing.chunks import _chunk
+from onthefly.augment.fusing.geometry import Sampling
 
 SIZES = [(12, 12), (13, 9)]
 KEYS = ["input", "mask", "bbox", "bbox_xyxy", "bbox_xywh", "keypoints"]
@@ -350,6 +352,26 @@ def test_other_containers_run_as_they_are(policy: Any) -> None:
     assert [part.kind for part in ours.explain().parts] == ["warp", "as it is"]
 
 
+@pytest.mark.parametrize("step", [K.RandomMixUpV2(p=1.0), K.RandomMosaic((9, 9), p=1.0)])
+def test_mixes_of_samples_run_as_they_are(step: Any) -> None:
+    theirs = K.AugmentationSequential(K.RandomVerticalFlip(p=0.5), step, K.RandomHorizontalFlip(p=0.5))
+    ours, data = fused(theirs), torch.rand(4, 3, 12, 12)
+    expected = theirs(data)
+    torch.testing.assert_close(ours(data, params=theirs._params), expected, atol=1e-4, rtol=0)
+    assert ours(data).shape == expected.shape
+    assert [part.kind for part in ours.explain().parts] == ["warp", "as it is", "warp"]
+
+
+def test_videos_run_as_they_are() -> None:
+    theirs = K.AugmentationSequential(K.VideoSequential(K.RandomRotation(20.0, p=1.0), same_on_frame=True))
+    ours, data = fused(theirs), torch.rand(2, 3, 4, 8, 8)
+    torch.manual_seed(0)
+    expected = theirs(data)
+    torch.manual_seed(0)
+    assert torch.equal(ours(data), expected)
+    assert str(ours.explain()) == "as it is  VideoSequential_0; videos and volumes are not fused"
+
+
 def test_dicts_and_lists_and_classes() -> None:
     theirs = K.AugmentationSequential(K.RandomHorizontalFlip(p=0.5), K.RandomAffine(10.0, p=1.0), data_keys=None)
     images, masks, *_, points = batch((12, 10))
@@ -422,7 +444,8 @@ def test_many_images_go_in_chunks_with_what_is_theirs() -> None:
     pipeline = K.AugmentationSequential(
         K.RandomAffine(20.0, p=0.5), K.ColorJitter(0.1, 0.1, p=0.5), K.RandomGaussianNoise(std=0.1, p=0.5)
     )
-    ours, images = fused(pipeline), torch.rand(40, 3, 200, 200) * 0.4 + 0.3
+    ours, images = fused(pipeline), torch.rand(40, 3, 300, 300) * 0.4 + 0.3
+    assert _chunk(images) < len(images)
     expected = pipeline(images)
     torch.testing.assert_close(ours(images, params=pipeline._params), expected, atol=1e-4, rtol=0)
 
@@ -587,3 +610,16 @@ def test_compiled_for_real() -> None:
         images = batch((6, 5), samples=samples)[0]
         found = ours(images)
         torch.testing.assert_close(found, fused(pipeline)(images, params=ours._params), atol=1e-5, rtol=0)
+
+
+def test_what_is_small_is_sent_at_once_and_arrives_where_it_belongs() -> None:
+    eye = torch.eye(3, dtype=torch.float64).expand(2, 3, 3)
+    warp = steps.Warp.of(eye, (4, 4), (4, 4), Sampling("bilinear"))
+    noise, gates = torch.rand(2, 3, 4, 4), (torch.ones(2), torch.zeros(2))
+    stages = (pointwise.Stage("add", (noise, gates[0])), pointwise.Stage("clamp", gates))
+    there, painted = steps.send([warp, steps.Paint(stages, compile=False)], torch.device("meta"))
+    assert there.maps.shape == (2, 3, 3)
+    assert there.maps.device.type == "meta"
+    assert painted.stages[0].tensors[0] is noise
+    assert [one.shape for stage in painted.stages for one in stage.tensors[-1:]] == [(2,), (2,)]
+    assert steps.send([warp], torch.device("cpu")) == [warp]

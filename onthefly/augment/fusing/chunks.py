@@ -1,4 +1,4 @@
-"""A batch of images through several steps, on a CPU a few samples at a time, so that they stay in its cache."""
+"""A batch of images through several steps, on a CPU some samples at a time, so that what lies between is small."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 Step = Callable[[Tensor, slice], Tensor]
-_BYTES = 2**22  # of the images in a chunk; what a step makes on the way is a few times that
+_BYTES = 2**23  # of images for each thread; what a step makes on the way is a few times that
 
 
 def through(image: Tensor, steps: Sequence[Step]) -> Tensor:
@@ -40,9 +40,7 @@ def as_floats(image: Tensor, least: torch.dtype | None = None) -> Tensor:
 
 
 def _chunk(image: Tensor) -> int:
-    """How many samples at a time: as many as fit, and all threads busy."""
+    """How many samples at a time."""
     if image.device.type != "cpu":
         return len(image)
-    threads = torch.get_num_threads()
-    fit = _BYTES // max(4 * image[0].numel(), 1)
-    return max(fit // threads, 1) * threads
+    return max(_BYTES // max(4 * image[0].numel(), 1), 1) * torch.get_num_threads()

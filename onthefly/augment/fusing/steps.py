@@ -38,7 +38,8 @@ class Warp:
         return cls(maps, after, mode, padding, is_affine(maps))
 
     def __call__(self, image: Tensor, rows: slice) -> Tensor:
-        return warp(image, self.maps[rows], self.size, self.mode, self.padding, affine=self.affine)
+        maps = self.maps[rows].to(image.device, non_blocking=True)
+        return warp(image, maps, self.size, self.mode, self.padding, affine=self.affine)
 
     def small(self) -> list[Tensor]:
         """What is sent to the device."""
