@@ -12,7 +12,7 @@ reserve=100 # of them, for the longest benchmark once it has begun
 "$python" - <<'CHECK'
 import importlib.util as util
 import sys
-missing = [name for name in ("torch", "kornia", "psutil", "pytest", "pytest_benchmark") if util.find_spec(name) is None]
+missing = [name for name in ("torch", "kornia", "psutil", "pytest", "pytest_benchmark", "pytest_timeout") if util.find_spec(name) is None]
 sys.exit(f"missing: {', '.join(missing)}; pip install '.[dev]'") if missing else None
 import torch
 sys.exit("no CUDA device") if not torch.cuda.is_available() else print(torch.cuda.get_device_name())
