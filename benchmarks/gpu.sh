@@ -12,15 +12,17 @@ reserve=100 # of them, for the longest benchmark once it has begun
 "$python" - <<'CHECK'
 import importlib.util as util
 import sys
-missing = [name for name in ("torch", "kornia", "psutil", "pytest", "pytest_benchmark") if util.find_spec(name) is None]
+missing = [name for name in ("torch", "kornia", "psutil", "pytest", "pytest_benchmark", "pytest_timeout") if util.find_spec(name) is None]
 sys.exit(f"missing: {', '.join(missing)}; pip install '.[dev]'") if missing else None
 import torch
 sys.exit("no CUDA device") if not torch.cuda.is_available() else print(torch.cuda.get_device_name())
 CHECK
-"$python" -m pytest -m gpu -p no:cacheprovider tests
+failed=0 # what fails is told at the end: the figures of the rest are worth having
+"$python" -m pytest -m gpu -p no:cacheprovider tests || failed=$?
 left=$((limit - reserve - $(date +%s) + begun))
 raw=$(mktemp)
 trap 'rm -f "$raw"' EXIT
-"$python" -m pytest benchmarks --budget="$left" --benchmark-json="$raw" --benchmark-columns=median,iqr,ops --benchmark-group-by=group -rs
+"$python" -m pytest benchmarks --budget="$left" --benchmark-json="$raw" --benchmark-columns=median,iqr,ops --benchmark-group-by=group -rs || failed=$?
 "$python" benchmarks/results.py "$raw" --out "$out"
 echo "took $(($(date +%s) - begun)) s"
+exit "$failed"

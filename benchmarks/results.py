@@ -63,9 +63,9 @@ def page(results: dict[str, Any]) -> str:
         "Ratios are of rounds beside each other in one run: median (least to most).",
         "## Goals",
         _table(["where", "what", "goal", "found", ""], _goal_cells(results)),
-        "## Ratios of throughput",
-        _table(["what", "of", "over", "ratio", ""], _ratio_cells(results)),
     ]
+    if results["ratios"]:
+        parts += ["## Ratios of throughput", _table(["what", "of", "over", "ratio", ""], _ratio_cells(results))]
     for title, plain in results["contests"].items():
         parts += [f"## {title[0].upper()}{title[1:]}", f"```text\n{Bench.from_plain(plain)}\n```"]
     return "\n\n".join(parts) + "\n"

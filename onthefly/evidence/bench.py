@@ -90,7 +90,8 @@ def bench(
                 [] if step else [_prepared(name, make, bar) for name, make in _parts(subject, whole, share, seconds)]
             )
             bar.reset(rounds * len(whole + parts))
-            rows = _measured(whole + parts, rounds, lambda one: timed(one, seconds, subject.device, step), bar)
+            every_one = _in_turn(whole, parts)
+            rows = _measured(every_one, rounds, lambda one: timed(one, seconds, subject.device, step), bar)
     settings = {
         "seconds": seconds,
         "rounds": rounds,
@@ -100,7 +101,8 @@ def bench(
         **subject.settings(),
     }
     left_out = {name: why for name, why in made.items() if isinstance(why, str)}
-    found = Bench(rows[: len(whole)], rows[len(whole) :], left_out, settings, machine_of(subject.device))
+    of_whole, of_parts = (tuple(rows[one.name] for one in some) for some in (whole, parts))
+    found = Bench(of_whole, of_parts, left_out, settings, machine_of(subject.device))
     if out is not None:
         found.to_json(Path(out) / "bench.json")
         found.plot(Path(out) / "bench.png")
@@ -118,7 +120,7 @@ def _prepared(name: str, make: Callable[[], T], bar: Any) -> T:
 
 def _measured(
     contenders: Sequence[Contender], rounds: int, time: Callable[[Contender], Round], bar: Any
-) -> tuple[Row, ...]:
+) -> dict[str, Row]:
     """All of them in turn, round by round; but for those of which a batch is too slow for a second one."""
     taken: dict[str, list[Round]] = {one.name: [] for one in contenders}
     for _ in range(rounds):
@@ -131,7 +133,19 @@ def _measured(
                     error.add_note(_told(one.name))
                     raise
             bar.update()
-    return tuple(Row(one.name, one.about, tuple(taken[one.name])) for one in contenders)
+    return {one.name: Row(one.name, one.about, tuple(taken[one.name])) for one in contenders}
+
+
+def _in_turn(contenders: Sequence[Contender], parts: Sequence[Contender]) -> list[Contender]:
+    """What is compared runs close together: the fetching of a mix beside it, the other parts beside the first mix."""
+    mixes = [f"fetch, {one.name}" for one in contenders]
+    shared = [part for part in parts if part.name not in mixes]
+    order: list[Contender] = []
+    for one in contenders:
+        own = [part for part in parts if part.name == f"fetch, {one.name}"]
+        order += [one, *own, *(shared if own else ())]
+        shared = [] if own else shared
+    return order
 
 
 def _parts(
