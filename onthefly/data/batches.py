@@ -119,7 +119,9 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 def sent(few: Tensor, device: torch.device) -> Tensor:
     """A small tensor of the CPU, on a device, without waiting for what that has to do before."""
-    return few.pin_memory().to(device, non_blocking=True) if device.type == "cuda" and not few.is_cuda else few
+    if device.type == "cuda" and not few.is_cuda:
+        return few.pin_memory().to(device, non_blocking=True)
+    return few.to(device)
 
 
 def owned(part: Any) -> Any:
