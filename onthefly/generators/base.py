@@ -4,7 +4,6 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -16,10 +15,10 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from onthefly.data.batches import as_collated, unbatch
-from onthefly.data.nested import outline, parts, places
-from onthefly.data.spec import Field, Spec
+from onthefly.data.spec import Spec
 from onthefly.generators.deferred import expect
 from onthefly.generators.noise import philox
+from onthefly.generators.sound import check_finite, check_samples
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.given import at_least_one
 from onthefly.mixing.keys import Purpose
@@ -27,8 +26,6 @@ from onthefly.mixing.keys import Purpose
 PerSample = Callable[[Any, Tensor], Any]
 
 OnFault = Literal["raise", "real"]
-
-_SLACK = 1e-4  # how far a value may leave the declared range by rounding
 
 
 class FrozenGenerator(ABC):
@@ -299,7 +296,7 @@ class MappedGenerator(GeneratorAround):
             made = self.inner.sample(labels, keys, sources)
             check_samples(made, len(labels), self.inner.spec)
             items = [self.fn(sample, label) for sample, label in zip(unbatch(made, len(labels)), labels, strict=True)]
-        _check_finite(items)
+        check_finite(items)
         return items
 
     def map(self, fn: PerSample) -> FrozenGenerator:
@@ -379,60 +376,6 @@ def as_on_fault(policy: Any) -> OnFault:
         )
     known: OnFault = policy
     return known
-
-
-def check_samples(samples: Any, count: int, spec: Spec) -> None:
-    """Refuse samples that are not as many as asked for, not finite, or not what their generator declares."""
-    if not isinstance(samples, Tensor):
-        _check_count(samples, count)
-        _check_finite(samples)
-        return
-    field = next(iter(spec.fields.values()))
-    found = Field(tuple(samples.shape[1:]), str(samples.dtype).removeprefix("torch."))
-    if len(samples) != count or (found.shape, found.dtype) != (field.shape, field.dtype):
-        raise ValueError(
-            f"generator: expected {count} samples of {field}, found {len(samples)} of {found}; correct its spec or "
-            "sample()"
-        )
-    if not samples.numel() or not samples.is_floating_point():
-        return
-    expect(torch.stack(samples.aminmax()), partial(_check_range, field))
-
-
-def _check_range(field: Field, found: list[float]) -> None:
-    least, most = found
-    low, high = field.range or (-math.inf, math.inf)
-    if not (low - _SLACK <= least and most <= high + _SLACK and math.isfinite(most - least)):
-        raise ValueError(
-            f"generator: expected finite values of {field}, found values from {least:g} to {most:g}; declare the range "
-            "it yields (value_range=), or train it again"
-        )
-
-
-def _check_count(batch: Any, count: int) -> None:
-    for place, part in places(batch):
-        rows = len(part) if hasattr(part, "__len__") and getattr(part, "ndim", 1) != 0 else "no rows"
-        if rows != count:
-            raise ValueError(
-                f"generator: expected {count} samples, found {rows} in {place or 'its samples'}; correct its sample()"
-            )
-
-
-def _check_finite(samples: Any) -> None:
-    finite: dict[torch.device, list[Tensor]] = {}
-    for part in parts(samples):
-        if isinstance(part, Tensor) and part.is_floating_point():
-            finite.setdefault(part.device, []).append(part.isfinite().all())
-    for flags in finite.values():
-        expect(torch.stack(flags), partial(_refuse_infinite, outline(samples)))
-
-
-def _refuse_infinite(samples: str, finite: list[float]) -> None:
-    if not all(finite):
-        raise ValueError(
-            f"generator: expected finite values, found NaN or infinity in {samples}; train it again, or correct the "
-            "function given to map"
-        )
 
 
 def _options(table: Mapping[Any, Any], classes: Classes, inner: FrozenGenerator) -> Tensor:
