@@ -1,0 +1,69 @@
+"""Sound: what a generator yields is as much as was asked for, finite, and what it declares."""
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from onthefly.data.nested import outline, parts, places
+from onthefly.data.spec import Field, Spec
+from onthefly.generators.deferred import expect
+
+_SLACK = 1e-4  # how far a value may leave the declared range by rounding
+
+
+def check_samples(samples: Any, count: int, spec: Spec) -> None:
+    """Refuse samples that are not as many as asked for, not finite, or not what their generator declares."""
+    if not isinstance(samples, Tensor):
+        _check_count(samples, count)
+        check_finite(samples)
+        return
+    field = next(iter(spec.fields.values()))
+    found = Field(tuple(samples.shape[1:]), str(samples.dtype).removeprefix("torch."))
+    if len(samples) != count or (found.shape, found.dtype) != (field.shape, field.dtype):
+        raise ValueError(
+            f"generator: expected {count} samples of {field}, found {len(samples)} of {found}; correct its spec or "
+            "sample()"
+        )
+    if not samples.numel() or not samples.is_floating_point():
+        return
+    expect(torch.stack(samples.aminmax()), partial(_check_range, field))
+
+
+def _check_range(field: Field, found: list[float]) -> None:
+    least, most = found
+    low, high = field.range or (-math.inf, math.inf)
+    if not (low - _SLACK <= least and most <= high + _SLACK and math.isfinite(most - least)):
+        raise ValueError(
+            f"generator: expected finite values of {field}, found values from {least:g} to {most:g}; declare the range "
+            "it yields (value_range=), or train it again"
+        )
+
+
+def _check_count(batch: Any, count: int) -> None:
+    for place, part in places(batch):
+        rows = len(part) if hasattr(part, "__len__") and getattr(part, "ndim", 1) != 0 else "no rows"
+        if rows != count:
+            raise ValueError(
+                f"generator: expected {count} samples, found {rows} in {place or 'its samples'}; correct its sample()"
+            )
+
+
+def check_finite(samples: Any) -> None:
+    """Refuse samples of any structure that hold NaN or infinity."""
+    finite: dict[torch.device, list[Tensor]] = {}
+    for part in parts(samples):
+        if isinstance(part, Tensor) and part.is_floating_point():
+            finite.setdefault(part.device, []).append(part.isfinite().all())
+    for flags in finite.values():
+        expect(torch.stack(flags), partial(_refuse_infinite, outline(samples)))
+
+
+def _refuse_infinite(samples: str, finite: list[float]) -> None:
+    if not all(finite):
+        raise ValueError(
+            f"generator: expected finite values, found NaN or infinity in {samples}; train it again, or correct the "
+            "function given to map"
+        )
