@@ -21,12 +21,12 @@ class Budget:
 
     def __init__(self, most: float, least: int, pace: Pace) -> None:
         self.most, self.least, self.pace = most, least, pace
-        self._watched: _Watched | None = None
+        self.begin()
 
     def begin(self) -> None:
         """A pass begins."""
         self.pace.restart()
-        self._watched = None
+        self._watched: _Watched | None = None
 
     def handed_out(self, synthetic: int) -> None:
         """A batch is handed out that has so many synthetic samples. The time up to the first one isn't training's."""

@@ -209,3 +209,11 @@ def test_a_plan_of_its_own_log_is_a_function_of_the_epoch() -> None:
     assert one.epoch(0).key.tolist() == untouched.epoch(0).key.tolist()
     assert one.reuse_at(2).times.tolist() == [2, 2, 2]
     assert one.reuse_at(3).times.tolist() == [4, 4, 4]
+
+
+def test_where_nobody_asks_how_long_it_takes_nothing_is_noted(images: TensorDataset) -> None:
+    loader = wrapped(images, CountingGenerator(SHAPE, 4))
+    list(loader)
+    assert loader.mix is not None
+    assert loader.mix.collate.pace is not None
+    assert loader.mix.collate.pace.forwards == 0

@@ -10,12 +10,14 @@ import torch
 
 
 class Pace:
-    """The seconds that each forward of a generator takes, from one ``restart`` to the next.
+    """The seconds that each forward of a generator takes, from one ``restart`` to the next. Before the first one
+    nothing is noted.
 
     Args:
         device: the one that makes samples. On CUDA it keeps the time itself, and nobody waits for it until it is asked.
 
     >>> pace = Pace(torch.device("cpu"))
+    >>> pace.restart()
     >>> with pace.making(64):
     ...     samples = torch.rand(64, 3, 8, 8)
     >>> pace.forwards, pace.seconds() > 0
@@ -23,7 +25,7 @@ class Pace:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
+        self._device, self._is_asked = device, False
         self._made: list[tuple[int, Any]] = []
 
     @property
@@ -34,13 +36,16 @@ class Pace:
     @contextmanager
     def making(self, count: int) -> Iterator[None]:
         """Note how long it takes to make so many samples; nothing, if that fails."""
+        if not self._is_asked:
+            yield
+            return
         begin = self._now()
         yield
         self._made.append((count, (begin, self._now())))
 
     def restart(self) -> None:
-        """Forget what has been noted."""
-        self._made = []
+        """Forget what has been noted, and note what follows."""
+        self._made, self._is_asked = [], True
 
     def seconds(self, since: int = 0, until: int | None = None) -> float:
         """Of all forwards from one number to another."""
