@@ -2,12 +2,14 @@
 the training."""
 
 import math
+import warnings
 from time import perf_counter
 
 from onthefly.data.processes import most_of_all
 from onthefly.generators.pace import Pace
 
-_MOMENT = 1e-9  # seconds: a training step takes longer
+_LITTLE = 0.01  # of an epoch: training takes more
+_ROOM = 1.25
 
 
 class Budget:
@@ -35,16 +37,26 @@ class Budget:
         else:
             self._watched.over(perf_counter(), self.pace.forwards, synthetic)
 
-    def reuse(self, now: int) -> int:
-        """The smallest reuse that keeps to the budget, as the last pass was, of all processes; ``now`` if that is less
-        than twice as much, since a change begins with new samples.
+    def reuse(self, now: int, limit: int) -> int:
+        """The smallest reuse that keeps to the budget, as the last pass was, of all processes. A change begins with new
+        samples, so ``now`` stays while it is enough and less than twice as much as that, and another raise leaves room.
 
         Args:
             now: how often samples were used in it.
+            limit: synthetic slots of a class in an epoch: with more uses than that, none would come twice in one.
         """
         needed = now if self._watched is None else self._watched.needed(self.most, self.pace, now)
-        agreed = max(self.least, most_of_all(needed))
-        return now if now / 2 < agreed <= now else agreed
+        if needed > max(limit, now):
+            warnings.warn(
+                f"max_overhead: to keep within {self.most:g} of the rest, each sample would have to be used {needed} "
+                f"times, and a class has {limit} synthetic slots an epoch; making samples will take longer than asked "
+                "for: lower the ratio, or take a quicker generator",
+                stacklevel=4,
+            )
+        agreed = most_of_all(max(self.least, min(needed, max(limit, now))))
+        if now / 2 < agreed <= now:
+            return now
+        return math.ceil(_ROOM * agreed) if agreed > now > self.least else agreed
 
 
 class _Watched:
@@ -63,6 +75,7 @@ class _Watched:
         """``now`` if there was nothing to see: a single batch, or no sample made."""
         if self.until == self.moment or not pace.forwards:
             return now
-        rest = self.until - self.moment - pace.seconds(self.forwards, self.last)
+        whole = self.until - self.moment
+        rest = whole if pace.is_beside else whole - pace.seconds(self.forwards, self.last)
         all_fresh = self.synthetic * pace.seconds_each()
-        return math.ceil(all_fresh / (most * max(rest, _MOMENT)))
+        return math.ceil(all_fresh / (most * max(rest, _LITTLE * whole)))

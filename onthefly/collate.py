@@ -3,7 +3,6 @@
 import copy
 from collections import namedtuple
 from collections.abc import Callable, Mapping, MutableMapping
-from contextlib import nullcontext
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate, get_worker_info
 
 from onthefly.augment.apply import as_augment
-from onthefly.data.batches import as_collated, default_device, like, merge, owned, sent, to_device
+from onthefly.data.batches import as_collated, default_device, like, merge, numbered, owned, sent, to_device
 from onthefly.data.dataset import HostBatch, SyntheticMixDataset
 from onthefly.data.hermetic import hermetic
 from onthefly.data.images import on_image
@@ -22,7 +21,6 @@ from onthefly.data.nested import change, contained
 from onthefly.data.normalize import Normalization, arrives_normalized
 from onthefly.data.refill import DatasetReserve
 from onthefly.generators.base import FrozenGenerator
-from onthefly.generators.deferred import at_once
 from onthefly.generators.faults import Faults
 from onthefly.generators.pace import Pace
 from onthefly.generators.supply import Supply
@@ -96,7 +94,7 @@ class DeviceCollate:
         window: int | None = None,
         dataset: SyntheticMixDataset | None = None,
     ) -> None:
-        self.device = default_device() if device is None else torch.device(device)
+        self.device = default_device() if device is None else numbered(torch.device(device))
         self.generator = generator
         self._where = self.device if generator is None else generator.placed(self.device)
         self._supply = None if generator is None else Supply(generator, self._where, window)
@@ -136,8 +134,7 @@ class DeviceCollate:
         else:
             with torch.no_grad(), hermetic(host.draw, self.device, self._where):
                 try:
-                    with at_once() if self._faults.fill else nullcontext():
-                        batch, fresh = self._filled(host, is_synthetic)
+                    batch, fresh = self._filled(host, is_synthetic)
                 except Exception as error:  # noqa: BLE001 - raised again, unless it is a fault that can be filled
                     host = self._faults.filled(host, self._where, self._sources(host), error)
                     is_synthetic = torch.from_numpy(host.slots.synthetic)
@@ -149,6 +146,11 @@ class DeviceCollate:
     def pace(self) -> Pace | None:
         """How long making samples takes; None without a generator."""
         return None if self._supply is None else self._supply.pace
+
+    def forget(self) -> None:
+        """All samples that are remembered or made ahead: something among them is wrong."""
+        if self._supply is not None:
+            self._supply.forget()
 
     def remember(self, count: int) -> None:
         """So many samples at most, from now on."""

@@ -178,12 +178,12 @@ class MixLoader(DataLoader[T]):
 
     def keep_to_budget(self) -> None:
         """Before an epoch begins, and already when the one before is over, so that a state knows of it: let samples be
-        used as often as that one says."""
+        used as often as that one says. In the midst of an epoch nothing changes."""
         plan, (epoch, step) = self._any_plan, self.position.next_pass()
-        if self.budget is None or plan is None or step or (plan.epochs is not None and epoch >= plan.epochs):
+        if self.budget is None or plan is None or (plan.epochs is not None and epoch >= plan.epochs):
             return
         now = max(reuse_at(plan.log, epoch)[0], self.budget.least)
-        needed = self.budget.reuse(now)
+        needed = now if step else self.budget.reuse(now, limit=int(plan.synthetic_before(epoch).max()))
         if needed != now:
             plan.change(Change(epoch, reuse=needed))
         if isinstance(plan, MixPlan):
@@ -422,7 +422,9 @@ class MixIterator(Iterator[Any]):
             epoch, step, synthetic = batch.epoch, batch.step, int(batch.slots.synthetic.sum())
         self._asked = epoch, step + 1
         with beside_workers(self._loader.workers):
-            work = self._mix.side.start(partial(self._made_ready, batch, epoch, step))
+            work = self._mix.side.start(
+                partial(self._made_ready, batch, epoch, step), partial(self._made_anew, batch, epoch, step)
+            )
         return _Coming(epoch, step, work, synthetic)
 
     def _made_ready(self, batch: Any, epoch: int, step: int) -> tuple[Any, Callable[[Meter], None]]:
@@ -434,16 +436,21 @@ class MixIterator(Iterator[Any]):
         done = self._mix.collate.finish(batch, self._mix.seed, epoch, step + 1, this_shard().rank)
         return done, lambda meter: meter.count_unplanned(self._size(batch, step))
 
+    def _made_anew(self, batch: Any, epoch: int, step: int) -> tuple[Any, Callable[[Meter], None]]:
+        """The same, of samples that are all made now: among those before was a wrong one."""
+        self._mix.collate.forget()
+        return self._made_ready(batch, epoch, step)
+
     def _hand_out(self, coming: "_Coming") -> Any:
         self._epoch, self._step = coming.epoch, coming.step + 1
         self._position.handed_out(self._epoch, self._step)
         self._announcement.handed_out(lambda: self._loader.is_end(self._step))
-        done, count = coming.work.take()
-        count(self._loader.meter)
-        if self._loader.budget is not None:
+        if self._loader.budget is not None:  # whether the batch is one or an error: other processes do it now, too
             self._loader.budget.handed_out(coming.synthetic)
             if self._loader.is_end(self._step):
                 self._loader.keep_to_budget()
+        done, count = coming.work.take()
+        count(self._loader.meter)
         return done
 
     def _size(self, batch: Any, step: int) -> int:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from onthefly.data.nested import parts
-from onthefly.generators.deferred import Checks, deferred
+from onthefly.generators.deferred import Checks, at_once, deferred
 
 T = TypeVar("T")
 
@@ -26,8 +26,13 @@ class SideStream:
         self.device = device
         self._stream: Any = None
 
-    def start(self, work: Callable[[], T]) -> "Started[T]":
-        """Begin with something; what it raises is raised where its result is taken."""
+    def start(self, work: Callable[[], T], again: Callable[[], T]) -> "Started[T]":
+        """Begin with something; what it raises is raised where its result is taken.
+
+        Args:
+            work: what there is to do, whose checks may wait for their values.
+            again: the same, done anew with every check at once, where one of these fails.
+        """
         if self.device.type != "cuda":
             return Started(*_outcome(work))
         if self._stream is None:
@@ -35,7 +40,7 @@ class SideStream:
         self._stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self._stream), deferred() as checks:
             result, error = _outcome(work)
-        return Started(result, error, Arrival(self.device, self._stream.record_event(), checks))
+        return Started(result, error, Arrival(self.device, self._stream.record_event(), checks), again)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_stream": None}  # a copy of the loader has a stream of its own
@@ -44,15 +49,26 @@ class SideStream:
 class Started(Generic[T]):
     """Work that was begun."""
 
-    def __init__(self, result: T | None, error: Exception | None, arrival: "Arrival | None" = None) -> None:
-        self._result, self._error, self._arrival = result, error, arrival
+    def __init__(
+        self,
+        result: T | None,
+        error: Exception | None,
+        arrival: "Arrival | None" = None,
+        again: Callable[[], T] | None = None,
+    ) -> None:
+        self._result, self._error, self._arrival, self._again = result, error, arrival, again
 
     def take(self) -> T:
         """The result, for the stream that is current now; or what went wrong, raised."""
         if self._error is not None:
             raise self._error
-        if self._arrival is not None:
+        if self._arrival is not None and self._again is not None:
             self._arrival.hand_over(self._result)
+            try:
+                self._arrival.check()
+            except Exception:  # noqa: BLE001  whose fault it is shows when it is done alone
+                with at_once():
+                    return self._again()
         return self._result  # type: ignore[return-value]
 
 
@@ -75,6 +91,9 @@ class Arrival:
         for part in parts(result):
             if isinstance(part, Tensor) and part.device == self._device:
                 part.record_stream(stream)
+
+    def check(self) -> None:
+        """Run the checks, once the work is over."""
         if self._checks:
             self._event.synchronize()
             self._checks.run()

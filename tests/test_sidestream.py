@@ -187,35 +187,113 @@ def test_streams_wait_both_ways_and_one_serves_all(cuda: FakeCuda) -> None:
         cuda.log.append("work")
         return {"x": [torch.zeros(1).as_subclass(FakeTensor)], "n": 3}
 
-    started = side.start(work)
+    started = side.start(work, work)
     assert cuda.log == ["side waits for main", "work", "event in side"]
     del cuda.log[:]
     assert started.take()["n"] == 3
     assert cuda.log == ["main waits for the event in side", "main uses the result"]
-    side.start(work)
+    side.start(work, work)
     assert cuda.made == 1
 
 
 def test_what_work_raises_is_raised_where_it_is_taken(cuda: FakeCuda) -> None:
     for device in ("cuda", "cpu"):
-        started = SideStream(torch.device(device)).start(lambda: 1 // 0)
+        started = SideStream(torch.device(device)).start(lambda: 1 // 0, lambda: 1)
         with pytest.raises(ZeroDivisionError):
             started.take()
 
 
-def test_values_are_checked_when_the_result_is_taken(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def arriving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that values arrive in is pinned, which needs a device."""
     empty = torch.empty
-    monkeypatch.setattr(torch, "empty", lambda *shape, pin_memory, **kind: empty(*shape, **kind))  # needs a device
+    monkeypatch.setattr(torch, "empty", lambda *shape, pin_memory=False, **kind: empty(*shape, **kind))
 
+
+@pytest.mark.usefixtures("arriving")
+def test_values_are_checked_when_the_result_is_taken_and_then_all_is_done_again(cuda: FakeCuda) -> None:
     def refuse(values: list[float]) -> None:
         cuda.log.append("checked")
         raise ValueError(f"found {values}")
 
+    def again() -> str:
+        assert deferred.waiting() is None
+        return "done again"
+
     values = torch.tensor([2.0]).as_subclass(FakeTensor)
-    started = SideStream(torch.device("cuda")).start(lambda: deferred.expect(values, refuse))
+    started = SideStream(torch.device("cuda")).start(lambda: deferred.expect(values, refuse), again)
     assert "checked" not in cuda.log
-    with pytest.raises(ValueError, match=r"found \[2\.0\]"):
-        started.take()
+    assert started.take() == "done again"
     assert cuda.log[-2:] == ["the process waits for the event", "checked"]
     with pytest.raises(ValueError, match=r"found \[2\.0\]"):
         deferred.expect(torch.tensor([2.0]), refuse)
+
+
+@pytest.mark.usefixtures("ahead", "arriving", "cuda")
+class TestSamplesThatGoWrongWhereChecksWait:
+    """As on a CUDA device, though all of it is on the CPU."""
+
+    @pytest.fixture(autouse=True)
+    def waiting(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(deferred, "_DEVICE", "cpu")
+
+    def loader(self, images: TensorDataset, reuse: int, bad: set[int], policy: Any) -> MixLoader[Any]:
+        made = Spoilt(bad)
+        made.on_fault = policy
+        plain = DataLoader(images, 8, shuffle=True)
+        loader = onthefly.wrap(plain, made.reused(reuse), ratio=0.7, tag=True, device="cpu")
+        assert loader.mix is not None
+        loader.mix.__dict__["side"] = SideStream(torch.device("cuda"))
+        return loader
+
+    def bad_keys(self, images: TensorDataset, reuse: int) -> dict[int, int]:
+        """A key of batch 1, which may come again, and one of batch 3; and how often each comes in two epochs."""
+        plan = self.loader(images, reuse, set(), "raise").planned("the test")
+        keys = plan.epoch(0).key
+        chosen = [int(keys[8 * step : 8 * step + 8][keys[8 * step : 8 * step + 8] >= 0][0]) for step in (1, 3)]
+        delivered = torch.tensor([*plan.epoch(0).key.tolist(), *plan.epoch(1).key.tolist()])
+        return {key: int((delivered == key).sum()) for key in chosen}
+
+    @pytest.mark.parametrize("reuse", [1, 3])
+    def test_they_are_an_error_of_their_own_batch(self, images: TensorDataset, reuse: int) -> None:
+        bad = self.bad_keys(images, reuse)
+        loader = self.loader(images, reuse, set(bad), "raise")
+        steps, failed = len(loader), []
+        slots = [loader.planned("the test").epoch(epoch).key for epoch in range(2)]
+        batches = [set(keys[start : start + 8].tolist()) for keys in slots for start in range(0, len(keys), 8)]
+        expected = [place % steps for place, keys in enumerate(batches) if keys & set(bad)]
+        for _ in range(2):
+            iterator = iter(loader)
+            for step in range(steps):
+                try:
+                    batch = next(iterator)
+                    assert batch[0].isfinite().all()
+                except ValueError as error:
+                    assert "expected finite values" in str(error)
+                    failed.append(step)
+            assert next(iterator, None) is None
+        assert failed == expected
+
+    @pytest.mark.parametrize("reuse", [1, 3])
+    def test_their_slots_are_filled_where_that_was_asked_for(self, images: TensorDataset, reuse: int) -> None:
+        bad = self.bad_keys(images, reuse)
+        loader = self.loader(images, reuse, set(bad), "real")
+        with pytest.warns(UserWarning, match="a sample of class .* went wrong"):
+            batches = laws.deliver(loader, 2)
+        assert all(batch.images.isfinite().all() for batch in batches)
+        assert loader.stats().refilled.sum() == sum(bad.values())
+
+
+class Spoilt(CountingGenerator):
+    """Some of its samples, and no others, hold NaN."""
+
+    batch_size = 1000
+
+    def __init__(self, bad: set[int]) -> None:
+        super().__init__(SHAPE, 4)
+        self.bad = bad
+
+    def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Tensor:
+        images = super().sample(labels, keys)
+        images[torch.tensor([key in self.bad for key in keys.tolist()])] = torch.nan
+        return images

@@ -136,6 +136,13 @@ def default_device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
+def numbered(device: torch.device) -> torch.device:
+    """The same, by its number: "cuda" is whichever is current, and isn't equal to it."""
+    if device != torch.device("cuda"):
+        return device
+    return torch.device("cuda", torch.cuda.current_device())
+
+
 def size_of(batch: Any) -> int:
     """How many rows a batch has: as many as it has of its first part, a tuple as ``zip`` makes it, or a tensor.
 

@@ -116,7 +116,10 @@ class PlanSampler(Position, DistributedSampler[Any]):
         return chain.from_iterable(map(_in_place_of_its_slots, self._batches(plan, shard, self.epoch, self.step)))
 
     def coming(self, epoch: int, step: int) -> Iterator[Slots]:
-        """This process's slots of each batch of an epoch, from a step on."""
+        """This process's slots of each batch of an epoch, from a step on; none of one that would have to be planned
+        again, since another one has been asked for meanwhile."""
+        if not self.plan.holds(epoch):
+            return iter(())
         return (batch.slots for batch in self._batches(self.plan, self.shard, epoch, step, run=_FEW))
 
     def _check_resumed(self, plan: MixPlan) -> None:

@@ -33,6 +33,11 @@ class Pace:
         """How many there have been."""
         return len(self._made)
 
+    @property
+    def is_beside(self) -> bool:
+        """Whether making samples goes on beside other work, rather than between it."""
+        return self._device.type == "cuda"
+
     @contextmanager
     def making(self, count: int) -> Iterator[None]:
         """Note how long it takes to make so many samples; nothing, if that fails."""

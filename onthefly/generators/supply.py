@@ -3,8 +3,9 @@
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import cached_property
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,14 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from onthefly.data.batches import bytes_of, joined, owned, rows_of, sent
+from onthefly.data.hermetic import hermetic
 from onthefly.data.nested import change
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.batching import best_batch_size
+from onthefly.generators.deferred import Checks, deferred, waiting
 from onthefly.generators.pace import Pace
 from onthefly.mixing.slots import Slots
 
 Bools = NDArray[np.bool_]
-Place = tuple[Any, int]  # samples that were made together, and which of them
+
+_ALIVE = 2  # forwards whose samples wait for their batch: of one the rest, while the next one is begun
 
 
 class Supply:
@@ -44,6 +48,8 @@ class Supply:
         self.generator, self.device = generator, device
         self.memo, self.pace = Memo(generator.cache_bytes, window), Pace(device)
         self._ahead: dict[int, Place] = {}
+        self._alive: list[_Forward] = []
+        self._unchecked: dict[int, Checks] = {}
 
     @cached_property
     def size(self) -> int:
@@ -67,37 +73,48 @@ class Supply:
         """The same, one by one."""
         return self._supplied(_Form(self.generator.items, _items, _in_one_list), slots, sources, coming)
 
+    def forget(self) -> None:
+        """Everything that was made: something among it is wrong."""
+        self.memo.clear()
+        self._ahead, self._alive, self._unchecked = {}, [], {}
+
     def _supplied(self, form: "_Form", slots: Slots, sources: Any, coming: Iterable[Slots]) -> tuple[Any, Bools]:
         keys = slots.key.tolist()
         known = [self.memo.get(key) for key in keys]
         missing = [number for number, key in enumerate(keys) if known[number] is None and key not in self._ahead]
         if missing:
             some = None if sources is None else form.rows(sources, missing)
-            self._make(form, slots[np.array(missing)], some, coming)
-        places = [self._ahead[key] if one is None else (one, 0) for key, one in zip(keys, known, strict=True)]
+            ready = sum(one is None for one in known) - len(missing)
+            self._make(form, slots[np.array(missing)], some, coming, len(self._ahead) - ready)
+        places = [
+            self._ahead[key] if one is None else (_Forward(one, 1), 0) for key, one in zip(keys, known, strict=True)
+        ]
         samples = form.gathered(places)
-        for key, (made, row), is_last in zip(keys, places, slots.last.tolist(), strict=True):
-            self._ahead.pop(key, None)
+        self._include_checks(keys)
+        for key, (forward, row), is_last in zip(keys, places, slots.last.tolist(), strict=True):
+            forward.left -= self._ahead.pop(key, None) is not None
             if is_last:
                 self.memo.drop(key)
+                self._unchecked.pop(key, None)
             else:
-                self.memo.keep(key, form.rows(made, [row]))
-        self._forget()
+                self.memo.keep(key, form.rows(forward.made, [row]))
+        self._forget_what_was_skipped()
         return samples, np.array([one is None for one in known], np.bool_)
 
-    def _make(self, form: "_Form", slots: Slots, sources: Any, coming: Iterable[Slots]) -> None:
+    def _make(self, form: "_Form", slots: Slots, sources: Any, coming: Iterable[Slots], ahead: int) -> None:
         """If it fails with samples of later batches among them, these are left to their own batch: an error is that of
         the batch whose sample it is."""
         label, key = slots.label.tolist(), slots.key.tolist()
         own = len(key)
         if sources is None:
-            self._fill_up(label, key, coming)
-        try:
-            self._make_all(form, label, key, sources)
-        except Exception:
-            if len(key) == own:
-                raise
-            self._make_all(form, label[:own], key[:own], sources)
+            self._fill_up(label, key, coming, min(-own % self.size, max(0, self.size - ahead)))
+        with hermetic(key[0], self.device):  # a generator that draws may do so more often in one run than in another
+            try:
+                self._make_all(form, label, key, sources)
+            except Exception:
+                if len(key) == own:
+                    raise
+                self._make_all(form, label[:own], key[:own], sources)
 
     def _make_all(self, form: "_Form", label: list[int], key: list[int], sources: Any) -> None:
         labels, keys = (sent(torch.tensor(numbers), self.device) for numbers in (label, key))
@@ -107,13 +124,12 @@ class Supply:
             with self.pace.making(len(some)):
                 made = self._forward(form, labels[some.start : some.stop], keys[some.start : some.stop], sources, some)
             if made is not None:
-                self._ahead.update((key[number], (made, row)) for row, number in enumerate(some))
+                self._take_in(made, key[some.start : some.stop])
                 start = some.stop
 
-    def _fill_up(self, label: list[int], key: list[int], coming: Iterable[Slots]) -> None:
-        """Add samples of the batches that follow until the last forward is a whole one."""
+    def _fill_up(self, label: list[int], key: list[int], coming: Iterable[Slots], room: int) -> None:
+        """Add so many samples of the batches that follow."""
         known = {*key, *self._ahead}
-        room = -len(key) % self.size
         for slots in coming if room else ():
             for number in np.flatnonzero(slots.synthetic).tolist():
                 one = int(slots.key[number])
@@ -128,10 +144,13 @@ class Supply:
     def _forward(self, form: "_Form", labels: Tensor, keys: Tensor, sources: Any, some: range) -> Any:
         """So many samples together; None if there is no room for that, and the next forwards shall be smaller."""
         try:
-            return form.make(labels, keys, None if sources is None else form.rows(sources, list(some)))
+            with deferred() if waiting() is not None else nullcontext() as checks:
+                made = form.make(labels, keys, None if sources is None else form.rows(sources, list(some)))
         except torch.OutOfMemoryError:
             if len(some) == 1:
                 raise
+        else:
+            return _Forward(made, len(some), checks)
         self.size = len(some) // 2
         torch.cuda.empty_cache()
         warnings.warn(
@@ -141,10 +160,49 @@ class Supply:
         )
         return None
 
-    def _forget(self) -> None:
-        """What was made ahead for batches that were then skipped."""
-        for key in list(islice(self._ahead, max(0, len(self._ahead) - self.size))):
-            del self._ahead[key]
+    def _take_in(self, forward: "_Forward", keys: list[int]) -> None:
+        self._alive.append(forward)
+        self._ahead.update((key, (forward, row)) for row, key in enumerate(keys))
+        if forward.checks is not None:
+            self._unchecked.update(dict.fromkeys(keys, forward.checks))
+
+    def _include_checks(self, keys: list[int]) -> None:
+        """Where checks wait, a batch is checked with all forwards that its samples were made in."""
+        checks = waiting()
+        used = {id(one): one for one in (self._unchecked.get(key) for key in keys) if one is not None}
+        for one in used.values() if checks is not None else ():
+            if not one.passed:
+                checks.include(one)  # type: ignore[union-attr]
+
+    def _forget_what_was_skipped(self) -> None:
+        """A forward is held whole by any of its samples; those of skipped batches would never let it go."""
+        alive = [forward for forward in self._alive if forward.left > 0]
+        self._alive = alive[-_ALIVE:]
+        if len(alive) > _ALIVE:
+            kept = {id(forward) for forward in self._alive}
+            self._ahead = {key: place for key, place in self._ahead.items() if id(place[0]) in kept}
+        self._unchecked = {
+            key: checks for key, checks in self._unchecked.items() if not checks.passed and (key in self)
+        }
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._ahead or self.memo.get(key) is not None
+
+
+class _Forward:
+    """Samples that were made together.
+
+    Attributes:
+        made: the samples.
+        left: how many of them wait for their batch.
+        checks: that wait for their values; None where these were checked at once.
+    """
+
+    def __init__(self, made: Any, left: int, checks: Checks | None = None) -> None:
+        self.made, self.left, self.checks = made, left, checks
+
+
+Place = tuple[_Forward, int]  # and which of its samples
 
 
 class Memo:
@@ -182,6 +240,10 @@ class Memo:
         """Forget a sample, if it is known."""
         self.bytes -= self._kept.pop(key, (None, 0))[1]
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._kept, self.bytes = {}, 0
+
 
 Rows = Callable[[Any, list[int]], Any]
 
@@ -200,8 +262,9 @@ class _Form(NamedTuple):
     join: Callable[[list[Any]], Any]
 
     def gathered(self, places: list[Place]) -> Any:
+        """The samples in these places, in order."""
         runs = (list(run) for _, run in groupby(places, key=lambda place: id(place[0])))
-        return self.join([self.rows(run[0][0], [row for _, row in run]) for run in runs])
+        return self.join([self.rows(run[0][0].made, [row for _, row in run]) for run in runs])
 
 
 def _rows(batch: Any, rows: list[int]) -> Any:

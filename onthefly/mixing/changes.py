@@ -56,9 +56,9 @@ def epochs_at(log: Log, epoch: int, otherwise: int | None) -> int | None:
     return next((one.epochs for one in reversed(log) if one.epochs and one.epoch <= epoch), otherwise)
 
 
-def reuse_at(log: Log, epoch: int) -> tuple[int, int]:
-    """How often the samples of an epoch are used at least; and the epoch since when."""
-    return next(((one.reuse, one.epoch) for one in reversed(log) if one.reuse and one.epoch <= epoch), (1, 0))
+def reuse_at(log: Log, epoch: int) -> tuple[int, int | None]:
+    """How often the samples of an epoch are used at least; and the epoch since when, None if that never changed."""
+    return next(((one.reuse, one.epoch) for one in reversed(log) if one.reuse and one.epoch <= epoch), (1, None))
 
 
 def as_feedback(epoch: int, scores: ArrayLike | Mapping[Any, float], schedule: Schedule, classes: Classes) -> Change:

@@ -12,6 +12,7 @@ from onthefly.mixing.cautions import cautions, no_room, none_wanted, peak
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.picture import draw
 from onthefly.mixing.ranks import Shard
+from onthefly.mixing.reuse import Reuse
 from onthefly.mixing.schedule import Census, Schedule
 from onthefly.mixing.slots import Totals
 from onthefly.mixing.table import in_bytes, in_words, table
@@ -183,6 +184,11 @@ def explained(plan: "MixPlan", wished: Schedule | None = None, makes: Bools | No
     return cautioned(found, plan.schedule if wished is None else wished, plan.census, makes)
 
 
+def _window(reuse: Reuse, synthetic: Ints) -> int:
+    """The most samples that are remembered at once."""
+    return int(reuse.window[(reuse.times > 1) & (synthetic > 0)].sum())
+
+
 def _fresh(plan: "MixPlan", epoch: int, totals: list[Totals]) -> Ints:
     """Samples of each class that are made for an epoch: ``int64[C]``."""
     reuse, since = plan.reuse_at(epoch), totals[plan.reused_since(epoch)].synthetic
@@ -222,8 +228,7 @@ def with_costs(
         sample_bytes: of one synthetic sample, where that is known.
         cache_bytes: what remembered samples may take.
     """
-    again = (plan.reuse.times > 1) & (found.total_synthetic > 0)
-    window = int(plan.reuse.window[again].sum())
+    window = max(_window(plan.reuse_at(epoch), found.total_synthetic) for epoch in range(found.epochs or 1))
     remembered = None if sample_bytes is None else -(-window // shard.world) * sample_bytes
     costs = Costs(
         made=-(-found.fresh.sum(axis=1) // shard.world),

@@ -205,6 +205,10 @@ class MixPlan:
             self._latest = epoch, self._slots(epoch)
         return self._latest[1]
 
+    def holds(self, epoch: int) -> bool:
+        """Whether the slots of an epoch are at hand."""
+        return self._latest is not None and self._latest[0] == epoch
+
     def explain(self) -> Explanation:
         """What all epochs will deliver of each class, without making their slots.
 
@@ -227,11 +231,11 @@ class MixPlan:
     def reuse_at(self, epoch: int) -> Reuse:
         """Which sample each synthetic slot of an epoch gets: as was asked for, or more often each."""
         times, since = reuse_at(self.log, epoch)
-        return Reuse.apart(np.maximum(self.reuse.times, times), self._most) if since else self.reuse
+        return self.reuse if since is None else Reuse.apart(np.maximum(self.reuse.times, times), self._most)
 
     def reused_since(self, epoch: int) -> int:
         """The epoch since which samples are used as often as in this one; it began with new ones."""
-        return reuse_at(self.log, epoch)[1]
+        return reuse_at(self.log, epoch)[1] or 0
 
     def rows_by_key(self, purpose: Purpose, label: Ints, key: Ints) -> Ints:
         """A real sample of its class for each synthetic one: a function of its key, or the same key would give another
@@ -281,6 +285,11 @@ class MixPlan:
         self.resume(epoch, totals)
         return totals
 
+    def synthetic_before(self, epoch: int) -> Ints:
+        """How many synthetic slots of each class the epoch before this one has, or the first one: ``int64[C]``."""
+        epoch = max(epoch, 1)
+        return self.totals(epoch).synthetic - self.totals(epoch - 1).synthetic
+
     def each_totals(self, epochs: int) -> Iterator[Totals]:
         """What each class has had before the first epoch, and after each of so many; none of it is remembered."""
         totals = self._totals[0]
@@ -318,8 +327,8 @@ class MixPlan:
     def _sample_seeds(self, epoch: int) -> NDArray[np.uint64]:
         """What the samples of each class are numbered under; anew where their reuse changes, since a number may come
         again then: ``uint64[C]``."""
-        since = self.reused_since(epoch)
-        return self._sample_seed if since == 0 else hash64(self.seed, Purpose.SAMPLE, self._each, since)
+        since = reuse_at(self.log, epoch)[1]
+        return self._sample_seed if since is None else hash64(self.seed, Purpose.SAMPLE, self._each, since)
 
     def _by_class(self, order: Ints) -> Iterator[_Run]:
         """The slots of an epoch, a few whole classes at a time, so that work on them stays in the cache."""

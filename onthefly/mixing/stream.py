@@ -154,6 +154,10 @@ class StreamPlan:
         """Add to the log."""
         self.log = (*self.log, *changes)
 
+    def synthetic_before(self, epoch: int) -> Ints:
+        """About how many synthetic slots of each class a pass before this one had: ``int64[C]``."""
+        return np.asarray(self.made // max(epoch, 1))
+
     def quotas(self) -> dict[str, Ints]:
         """What the next batch depends on besides its place in training: by name, ``int64[C]`` or ``int64[1]``."""
         return {"due": self.due, "made": self.made, "widest": self.widest, "batches": np.array([self.batches])}
@@ -254,7 +258,9 @@ class StreamPlan:
         reuse = Reuse.apart(np.maximum(self.times, times), self.widest)
         nth = self.made[numbers] + np.arange(len(numbers)) - np.repeat(np.cumsum(count) - count, count)
         self.made += count
-        seed = hash64(self.seed, Purpose.SAMPLE, rank, numbers, reuse.stride[numbers], *((since,) if since else ()))
+        seed = hash64(
+            self.seed, Purpose.SAMPLE, rank, numbers, reuse.stride[numbers], *(() if since is None else (since,))
+        )
         order = np.argsort(hash64(self.seed, Purpose.ORDER, self.batches, np.arange(len(numbers))))
         slots = Slots.of_classes(np.empty(len(real) + len(numbers), np.int64))
         slots.synthetic[places] = True

@@ -183,3 +183,75 @@ def test_delivered_samples_are_nobody_elses(images: TensorDataset) -> None:
         batch[0].mul_(0)
         batch[2].key.fill_(0)
     assert np.array_equal(loader.planned("the test").epoch(0).key, np.concatenate([one.info.key for one in expected]))
+
+
+@pytest.mark.parametrize("room", [0.2, 0.5, 0.9])
+@SIZES
+def test_no_more_is_made_than_without_it_where_not_all_is_remembered(
+    images: TensorDataset, together: int, room: float
+) -> None:
+    """A sample that was seen in the memo may be gone when its batch comes."""
+
+    def made(size: int) -> int:
+        gen = Requests(size).reused(4, cache_bytes=int(room * 16 * (64 * 4 + 8)))
+        loader = wrapped(images, gen, ratio=0.9)
+        gen.samples = 0
+        list(passes(loader, 10))
+        return int(gen.samples)
+
+    assert made(together) <= made(1) * 1.02
+
+
+def test_a_pass_that_is_left_holds_no_more_than_two_forwards(images: TensorDataset) -> None:
+    loader = wrapped(images, Requests(9), ratio=1)
+    for _ in range(12):
+        for step, _ in enumerate(loader):
+            if step == 2:
+                break
+        held = {id(place[0]) for place in supply_of(loader)._ahead.values()}
+        assert len(held) <= 2
+
+
+class Draws(CountingGenerator):
+    """Draws from torch's global generator, as many a homemade one does."""
+
+    def sample(self, labels: torch.Tensor, keys: torch.Tensor, sources: Any = None) -> torch.Tensor:
+        for key in keys.tolist():
+            torch.manual_seed(key)
+            torch.rand(3)
+        return super().sample(labels, keys)
+
+
+def test_augmentation_does_not_depend_on_what_generators_draw(images: TensorDataset) -> None:
+    def make(together: int) -> MixLoader[Any]:
+        gen = Draws(SHAPE, 4)
+        gen.batch_size = together
+        return wrapped(images, gen, ratio=0.5, augment=lambda batch: [batch[0] + torch.rand(()), *batch[1:]])
+
+    expected = laws.deliver(make(1), 2)
+    for together in (5, 1000):
+        assert all(one.same(two) for one, two in zip(laws.deliver(make(together), 2), expected, strict=True))
+    loader = make(16)
+    next(iter(loader))
+    again = make(16)
+    again.load_state_dict(loader.state_dict())
+    assert all(one.same(two) for one, two in zip(laws.deliver(again), expected[1:], strict=False))
+
+
+def test_two_passes_over_different_epochs_plan_each_once(
+    images: TensorDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader = wrapped(images, Requests(1000), ratio=1)
+    plan = loader.planned("the test")
+    planned: list[int] = []
+    make = type(plan)._slots
+    monkeypatch.setattr(type(plan), "_slots", lambda self, epoch: planned.append(epoch) or make(self, epoch))
+    one = iter(loader)
+    next(one)
+    loader.set_epoch(1)
+    other = iter(loader)
+    next(other)
+    for _ in range(3):
+        next(one)
+        next(other)
+    assert planned == [0, 1]
