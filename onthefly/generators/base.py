@@ -18,6 +18,7 @@ from onthefly.data.batches import as_collated, unbatch
 from onthefly.data.spec import Spec
 from onthefly.generators.deferred import expect
 from onthefly.generators.noise import philox
+from onthefly.generators.running import Compile
 from onthefly.generators.sound import check_finite, check_samples
 from onthefly.mixing.classes import Classes
 from onthefly.mixing.given import at_least_one
@@ -169,6 +170,23 @@ class FrozenGenerator(ABC):
         again.max_overhead = _as_share(max_overhead)
         return again
 
+    def running(
+        self,
+        *,
+        batch_size: int | None = None,
+        dtype: torch.dtype | str | None = None,
+        compile: Compile = False,  # noqa: A002 - torch's own word for it
+    ) -> Self:
+        """The same generator, run in another way; see ``LatentGenerator.running``.
+
+        Raises:
+            TypeError: for one that is no network of this library's.
+        """
+        raise TypeError(
+            f"running: expected a generator that is a network, from train(), load() or from_module(), found a "
+            f"{type(self).__name__}; set batch_size on it, and run it as suits it in its sample()"
+        )
+
     def batch(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         """What ``default_collate`` would make of N samples of the dataset: ``[samples, labels]`` unless ``sample`` says
         otherwise.
@@ -268,6 +286,18 @@ class GeneratorAround(FrozenGenerator):
     def reused(self, times: int = 1, *, cache_bytes: int = 1 << 30, max_overhead: float | None = None) -> Self:
         again = super().reused(times, cache_bytes=cache_bytes, max_overhead=max_overhead)
         again.inner = self.inner.reused(times, cache_bytes=cache_bytes, max_overhead=max_overhead)
+        return again
+
+    def running(
+        self,
+        *,
+        batch_size: int | None = None,
+        dtype: torch.dtype | str | None = None,
+        compile: Compile = False,  # noqa: A002 - torch's own word for it
+    ) -> Self:
+        again = copy.copy(self)
+        again.inner = self.inner.running(batch_size=batch_size, dtype=dtype, compile=compile)
+        again.batch_size = again.inner.batch_size
         return again
 
     def to(self, device: torch.device | str) -> Self:

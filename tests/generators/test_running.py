@@ -17,6 +17,7 @@ from onthefly.generators.families import FAMILIES
 from onthefly.generators.identity import identity
 from onthefly.generators.latent import LatentGenerator
 from onthefly.generators.running import BFLOAT16_ERROR
+from onthefly.testing import CountingGenerator
 from tests import laws
 from tests.laws import _random_states
 from tests.test_laws import EPOCHS, maker
@@ -233,3 +234,13 @@ def test_a_compiled_generator_can_be_copied_and_pickled(
     graphs.clear()
     assert torch.allclose(again.sample(LABELS, KEYS), expected, atol=1e-6)
     assert graphs == [(3, 4)] * 3
+
+
+def test_generators_around_others_run_these(generators: dict[str, Any], refused: Any) -> None:
+    relabelled = generators["vae"].relabel({0: 3, 1: (1, 2)}).map(lambda image, label: {"x": image, "y": label})
+    fast = relabelled.running(batch_size=3)
+    assert (fast.batch_size, relabelled.batch_size) == (3, None)
+    labels, keys = torch.arange(5) % 2, torch.arange(5)
+    assert torch.allclose(fast.batch(labels, keys)["x"], relabelled.batch(labels, keys)["x"], atol=1e-5)
+    counting = CountingGenerator((1, 8, 8), 2)
+    refused(lambda: counting.running(batch_size=3), "running: expected a generator that is a network", error=TypeError)
