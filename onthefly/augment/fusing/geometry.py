@@ -92,7 +92,7 @@ def _from_box_to_box(before: Tensor, after: Tensor) -> Tensor:
 
 def _flags(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
     module: Any = operation.module
-    flags = {**module.flags, **given}
+    flags = {**module.flags, **{name: value for name, value in given.items() if name in module.flags}}
     if flags.get("align_corners", 0) is None:
         flags["align_corners"] = module.flags.get("align_corners", False)
     return flags

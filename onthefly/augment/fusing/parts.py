@@ -37,6 +37,11 @@ class Part:
 
     def _note(self) -> str:
         notes = [str(self.image)] if self.kind == WARP else []
+        if self.mask.mode not in (None, "nearest", "nearest-exact") or self.mask.padding not in (
+            None,
+            self.image.padding,
+        ):
+            notes.append(f"masks {self.mask}")
         if self.kind == POINTWISE and any(map(is_noise, self.operations)):
             notes.append("noise made on the device")
         return "".join(f"; {note}" for note in [*notes, self.why] if note)
@@ -73,6 +78,11 @@ def cut(operations: Sequence[Operation], shape: Shape | None, given: Given, *, e
             parts.append(replace(part, why=part.why or joined))
         shape = after
     return parts
+
+
+def uncut(operations: Sequence[Operation], why: str) -> list[Part]:
+    """Each operation as it is, and why."""
+    return [Part(AS_IT_IS, (one,), (None, None), why) for one in operations]
 
 
 def _alone(one: Operation, shapes: tuple[Shape | None, ...], given: Given) -> Part:
