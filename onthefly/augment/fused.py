@@ -1,6 +1,6 @@
 """A Kornia pipeline run as one warp, one pointwise pass and noise made on the device."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from onthefly.augment.fusing.chunks import as_floats, through
 from onthefly.augment.fusing.data import along, own
-from onthefly.augment.fusing.operations import Operation, is_container, operations
+from onthefly.augment.fusing.operations import Operation, as_container, is_of_kornia, not_of_kornia, operations
 from onthefly.augment.fusing.parts import AS_IT_IS, WARP, Given, Part, cut, uncut
 from onthefly.augment.fusing.sampling import draw, shape_before
 from onthefly.augment.fusing.steps import Moved, moved, painted, send
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fusion:
     """What became of a pipeline; printed, a line a part.
 
@@ -26,7 +26,7 @@ class Fusion:
 
     parts: tuple[Part, ...]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(map(str, self.parts)) or "nothing to run"
 
 
@@ -51,7 +51,7 @@ def fused(
         compile: the pointwise pass as one kernel, by ``torch.compile``, which takes its time for the first batch.
 
     Raises:
-        ValueError: if ``pipeline`` is no pipeline, or for ``compile`` with ``exact``.
+        ValueError: if ``pipeline`` is no pipeline, or has transforms of torchvision; for ``compile`` with ``exact``.
 
     >>> import kornia.augmentation as K
     >>> pipeline = K.AugmentationSequential(
@@ -85,7 +85,7 @@ class Fused(nn.Module):
         super().__init__()
         import kornia.augmentation as K  # heavy, and not needed by who doesn't augment
 
-        self.pipeline, self.exact, self.compiled = _as_container(pipeline), exact, compile
+        self.pipeline, self.exact, self.compiled = as_container(pipeline), exact, compile
         images: Any = K.AugmentationSequential().data_keys
         self.data_keys: list[Any] | None = getattr(pipeline, "data_keys", images)
         self.transform_matrix: Tensor | None = None
@@ -150,10 +150,8 @@ class Fused(nn.Module):
 
     def _run(self, parts: list[Part], keys: list[Any], values: list[Any]) -> list[Any]:
         unit = not self.exact  # images are expected in [0, 1]
-        if parts and parts[0].kind == AS_IT_IS:  # it may work in place
-            values = [
-                own(value, value) if key.name == "IMAGE" else value for key, value in zip(keys, values, strict=True)
-            ]
+        if parts and parts[0].kind == AS_IT_IS and not is_of_kornia(parts[0].operations[0].module):
+            values = [own(value, value) for value in values]  # it may work in place
         for is_fused, group in groupby(parts, lambda part: part.kind != AS_IT_IS):
             if is_fused:
                 values, unit = self._run_fused(list(group), keys, values, unit)
@@ -205,21 +203,9 @@ class Fused(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Fused":
         """Modules of the user's own move; Kornia's don't, since their samplers would then draw on the device, and copy
         back what belongs to the CPU."""
-        for child in _not_of_kornia(self.pipeline):
+        for child in not_of_kornia(self.pipeline):
             child._apply(fn, recurse)
         return self
-
-
-def _as_container(pipeline: Any) -> nn.Module:
-    if isinstance(pipeline, nn.Module) and (is_container(pipeline) or type(pipeline) is nn.Sequential):
-        return pipeline
-    steps = list(pipeline) if isinstance(pipeline, (list, tuple)) else [pipeline]
-    if not steps or not all(isinstance(step, nn.Module) for step in steps):
-        raise ValueError(
-            f"augment.fused: expected a Kornia pipeline, or a list of operations, found {pipeline!r}; write "
-            "fused([kornia.augmentation.RandomHorizontalFlip()])"
-        )
-    return nn.Sequential(*steps)
 
 
 def _is_apart(pipeline: Any) -> bool:
@@ -249,14 +235,6 @@ def _shown(key: Any, arg: Any) -> Any:
 
 def _as_floats(key: Any, value: Any) -> Any:
     return as_floats(value) if key.name == "IMAGE" else value
-
-
-def _not_of_kornia(module: nn.Module) -> Iterator[nn.Module]:
-    for child in module.children():
-        if is_container(child):
-            yield from _not_of_kornia(child)
-        elif not type(child).__module__.startswith("kornia.augmentation."):
-            yield child
 
 
 _SHAPES = "the images are not of one shape"

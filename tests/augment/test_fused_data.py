@@ -1,5 +1,6 @@
 """What a fused pipeline does with several images, masks and points, against Kornia."""
 
+import copy
 from typing import Any
 
 import kornia.augmentation as K
@@ -144,3 +145,15 @@ def test_the_matrix_of_what_moves_nothing_is_the_identity() -> None:
 def test_integers_of_no_known_range_are_refused(step: Any, dtype: torch.dtype) -> None:
     with pytest.raises(ValueError, match=f"expected images of floats in .0, 1. or of uint8, found {dtype}"):
         fused([step])(torch.ones(2, 3, 8, 8, dtype=dtype))
+
+
+@pytest.mark.parametrize("step", [K.RandomHorizontalFlip(), K.RandomCrop((6, 6), padding=2), K.PadTo((11, 11))])
+@pytest.mark.parametrize("images", [torch.rand(4, 3, 8, 8), torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)])
+def test_one_move_of_whole_pixels_is_left_to_kornia(step: Any, images: Tensor) -> None:
+    pipeline = K.AugmentationSequential(step, K.Normalize(0.5, 0.5), copy.deepcopy(step))
+    ours = fused(pipeline)
+    found = ours(images)
+    floats = images if images.is_floating_point() else images / 255
+    expected = pipeline(floats, params=ours._params)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    assert [part.kind for part in ours.explain().parts] == ["as it is", "pointwise", "as it is"]
