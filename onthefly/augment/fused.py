@@ -1,6 +1,6 @@
 """A Kornia pipeline run as one warp, one pointwise pass and noise made on the device."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from onthefly.augment.fusing.chunks import as_floats, through
-from onthefly.augment.fusing.data import along
-from onthefly.augment.fusing.operations import Operation, is_container, operations
-from onthefly.augment.fusing.parts import AS_IT_IS, WARP, Given, Part, cut
+from onthefly.augment.fusing.data import along, own
+from onthefly.augment.fusing.operations import Operation, as_container, is_of_kornia, not_of_kornia, operations
+from onthefly.augment.fusing.parts import AS_IT_IS, WARP, Given, Part, cut, uncut
 from onthefly.augment.fusing.sampling import draw, shape_before
 from onthefly.augment.fusing.steps import Moved, moved, painted, send
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fusion:
     """What became of a pipeline; printed, a line a part.
 
@@ -26,7 +26,7 @@ class Fusion:
 
     parts: tuple[Part, ...]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(map(str, self.parts)) or "nothing to run"
 
 
@@ -51,7 +51,7 @@ def fused(
         compile: the pointwise pass as one kernel, by ``torch.compile``, which takes its time for the first batch.
 
     Raises:
-        ValueError: if ``pipeline`` is no pipeline, or for ``compile`` with ``exact``.
+        ValueError: if ``pipeline`` is no pipeline, or has transforms of torchvision; for ``compile`` with ``exact``.
 
     >>> import kornia.augmentation as K
     >>> pipeline = K.AugmentationSequential(
@@ -77,14 +77,15 @@ class Fused(nn.Module):
 
     Attributes:
         pipeline: the user's, or an ``nn.Sequential`` of the user's list.
-        transform_matrix: ``float32[N, 3, 3]`` of the last call, from pixels before to pixels after; None before.
+        transform_matrix: ``float32[N, 3, 3]`` of the last call, on the CPU, from pixels before to pixels after; None
+            before the first, and for videos and volumes.
     """
 
     def __init__(self, pipeline: Any, *, exact: bool, compile: bool) -> None:  # noqa: A002
         super().__init__()
         import kornia.augmentation as K  # heavy, and not needed by who doesn't augment
 
-        self.pipeline, self.exact, self.compiled = _as_container(pipeline), exact, compile
+        self.pipeline, self.exact, self.compiled = as_container(pipeline), exact, compile
         images: Any = K.AugmentationSequential().data_keys
         self.data_keys: list[Any] | None = getattr(pipeline, "data_keys", images)
         self.transform_matrix: Tensor | None = None
@@ -99,8 +100,8 @@ class Fused(nn.Module):
         if self._parts is not None:
             return Fusion(self._parts)
         if _is_apart(self.pipeline):
-            names = tuple(Operation(name, child) for name, child in self.pipeline.named_children())
-            return Fusion((Part(AS_IT_IS, names, (), "videos and volumes are not fused"),))
+            children = [Operation(name, child) for name, child in self.pipeline.named_children()]
+            return Fusion(tuple(uncut(children, "videos and volumes are not fused")))
         return Fusion(tuple(cut(operations(self.pipeline), None, self._given, exact=self.exact)))
 
     def forward(self, *args: Any, params: Sequence[Any] | None = None, data_keys: Sequence[Any] | None = None) -> Any:
@@ -132,21 +133,25 @@ class Fused(nn.Module):
         images = [arg for key, arg in zip(keys, args, strict=True) if key.name == "IMAGE"]
         if not images and params is None:
             raise ValueError("augment.fused: expected an image or the params of an earlier call, found neither")
+        shapes = {tuple(image.shape) for image in images}
         shape = tuple(images[0].shape) if images else shape_before(params or ())
         if params is None:
             device = None if self.exact else images[0].device
             params = draw(self.pipeline, (1,) * (4 - images[0].ndim) + tuple(images[0].shape), device)
         drawn = list(params)
-        parts = cut(operations(self.pipeline, drawn), shape, self._given, exact=self.exact)
+        found = operations(self.pipeline, drawn)
+        parts = cut(found, shape, self._given, exact=self.exact) if len(shapes) < 2 else uncut(found, _SHAPES)
         values = [arg if key.name == "IMAGE" else value for key, arg, value in zip(keys, args, values, strict=True)]
-        self.transform_matrix, self._params, self._parts = None, drawn, tuple(parts)
+        self.transform_matrix, self._params, self._parts = _identity(shape), drawn, tuple(parts)
         with torch.autocast(images[0].device.type if images else "cpu", enabled=False):
             values = self._run(parts, keys, values)
         outputs: list[Any] = front._arguments_postproc(args, values, data_keys=keys)
-        return outputs
+        return [own(output, arg) for output, arg in zip(outputs, args, strict=True)]
 
     def _run(self, parts: list[Part], keys: list[Any], values: list[Any]) -> list[Any]:
         unit = not self.exact  # images are expected in [0, 1]
+        if parts and parts[0].kind == AS_IT_IS and not is_of_kornia(parts[0].operations[0].module):
+            values = [own(value, value) for value in values]  # it may work in place
         for is_fused, group in groupby(parts, lambda part: part.kind != AS_IT_IS):
             if is_fused:
                 values, unit = self._run_fused(list(group), keys, values, unit)
@@ -158,7 +163,8 @@ class Fused(nn.Module):
 
     def _run_fused(self, parts: list[Part], keys: list[Any], values: list[Any], unit: bool) -> tuple[list[Any], bool]:
         names = [key.name for key in keys]
-        image = values[names.index("IMAGE")] if "IMAGE" in names else None
+        images = [place for place, name in enumerate(names) if name == "IMAGE"]
+        device = values[images[0]].device if images else torch.device("cpu")
         steps: list[Callable[[Tensor, slice], Tensor]] = []
         for part in parts:
             move: Moved | None = None
@@ -167,12 +173,13 @@ class Fused(nn.Module):
                 self._note(move.matrix)
                 unit = unit and part.image.mode != "bicubic"
                 steps += [move.image] if move.image is not None else []
-            elif image is not None:
-                paint, unit = painted(part, image.device, exact=self.exact, uniform=self.compiled, unit=unit)
+            elif images:
+                paint, unit = painted(part, device, exact=self.exact, uniform=self.compiled, unit=unit)
                 steps += [paint] if paint.stages else []
             values = [along(name, value, part, move) for name, value in zip(names, values, strict=True)]
-        if image is not None:
-            values[names.index("IMAGE")] = through(image, send(steps, image.device))
+        steps = send(steps, device)
+        for place in images:
+            values[place] = through(values[place], steps)
         return values, unit
 
     def _run_as_it_is(self, one: Operation, keys: list[Any], values: list[Any]) -> list[Any]:
@@ -196,21 +203,9 @@ class Fused(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Fused":
         """Modules of the user's own move; Kornia's don't, since their samplers would then draw on the device, and copy
         back what belongs to the CPU."""
-        for child in _not_of_kornia(self.pipeline):
+        for child in not_of_kornia(self.pipeline):
             child._apply(fn, recurse)
         return self
-
-
-def _as_container(pipeline: Any) -> nn.Module:
-    if isinstance(pipeline, nn.Module) and (is_container(pipeline) or type(pipeline) is nn.Sequential):
-        return pipeline
-    steps = list(pipeline) if isinstance(pipeline, (list, tuple)) else [pipeline]
-    if not steps or not all(isinstance(step, nn.Module) for step in steps):
-        raise ValueError(
-            f"augment.fused: expected a Kornia pipeline, or a list of operations, found {pipeline!r}; write "
-            "fused([kornia.augmentation.RandomHorizontalFlip()])"
-        )
-    return nn.Sequential(*steps)
 
 
 def _is_apart(pipeline: Any) -> bool:
@@ -220,23 +215,26 @@ def _is_apart(pipeline: Any) -> bool:
 
 def _given(extra_args: Any) -> Given:
     """By kind of data; masks are read by their nearest pixel, unless something else was asked for."""
+    from kornia.constants import Resample
+
     named = {key.name: value for key, value in extra_args.items()}
-    return Given(named.get("IMAGE", {}), {"resample": "nearest", **named.get("MASK", {})}, extra_args)
+    return Given(named.get("IMAGE", {}), {"resample": Resample.NEAREST, **named.get("MASK", {})}, extra_args)
+
+
+def _identity(shape: Sequence[int] | None) -> Tensor | None:
+    samples = None if shape is None else shape[0] if len(shape) == 4 else 1
+    return None if samples is None else torch.eye(3, device="cpu").repeat(samples, 1, 1)
 
 
 def _shown(key: Any, arg: Any) -> Any:
-    """Kornia looks at images of floats: bytes are shown as what they become."""
-    is_bytes = key.name == "IMAGE" and isinstance(arg, Tensor) and not arg.is_floating_point()
-    return torch.empty((), device=arg.device).expand(arg.shape) if is_bytes else arg
+    """Kornia looks at floats: bytes are shown as what they become, and whole coordinates become it."""
+    if key.name not in ("IMAGE", "KEYPOINTS") or not isinstance(arg, Tensor) or arg.is_floating_point():
+        return arg
+    return arg.float() if key.name == "KEYPOINTS" else torch.empty((), device=arg.device).expand(arg.shape)
 
 
 def _as_floats(key: Any, value: Any) -> Any:
     return as_floats(value) if key.name == "IMAGE" else value
 
 
-def _not_of_kornia(module: nn.Module) -> Iterator[nn.Module]:
-    for child in module.children():
-        if is_container(child):
-            yield from _not_of_kornia(child)
-        elif not type(child).__module__.startswith("kornia.augmentation."):
-            yield child
+_SHAPES = "the images are not of one shape"

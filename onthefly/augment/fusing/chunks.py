@@ -33,9 +33,14 @@ def through(image: Tensor, steps: Sequence[Step]) -> Tensor:
 
 
 def as_floats(image: Tensor, least: torch.dtype | None = None) -> Tensor:
-    """Bytes as [0, 1], floats as they are, or with at least as many bits as ``least``."""
-    if not image.is_floating_point():
+    """Bytes as [0, 1], floats as they are, or with at least as many bits as ``least``; others are refused."""
+    if image.dtype == torch.uint8:
         return image.float() / 255
+    if not image.is_floating_point():
+        raise ValueError(
+            f"augment.fused: expected images of floats in [0, 1] or of uint8, found {image.dtype}, whose range isn't "
+            "known; write images.float() / largest"
+        )
     return image if least is None else image.to(torch.promote_types(image.dtype, least))
 
 

@@ -144,7 +144,7 @@ def _greyscale(palette: Palette, operation: Operation) -> None:
 
 
 def _invert(palette: Palette, operation: Operation) -> None:
-    most = torch.as_tensor(operation.module.flags["max_val"], dtype=torch.float64).cpu()  # type: ignore[index]
+    most = torch.as_tensor(operation.module.flags["max_val"], dtype=torch.float64, device="cpu")  # type: ignore[index]
     sign = torch.where(operation.applied, -1.0, 1.0).double()[:, None]
     if bool((most != 1).any()):
         palette.settle()

@@ -25,11 +25,22 @@ def along(key: str, value: Any, part: Part, moved: Moved | None) -> Any:
     """
     if key == "MASK":
         return _masks(value, part, None if moved is None else moved.mask)
-    if moved is None or moved.image is None:
+    if moved is None:
         return value
     if key in _BOXES:
         return value.transform_boxes(_like(moved.matrix, value.data))
     return value.transform_keypoints(_like(moved.matrix, value.data)) if key == "KEYPOINTS" else value
+
+
+def own(output: Any, given: Any) -> Any:
+    """A result that shares no memory with what was given, so that writing to one leaves the other as it is; of tensors
+    and lists of them."""
+    if isinstance(output, Tensor) and isinstance(given, Tensor):
+        shared = output.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
+        return output.clone() if shared else output
+    if isinstance(output, list) and isinstance(given, Sequence):
+        return [own(*pair) for pair in zip(output, given, strict=True)]
+    return output
 
 
 def _masks(value: Any, part: Part, warp: Warp | None) -> Any:

@@ -73,7 +73,7 @@ def matrix_of(operation: Operation, shape: tuple[int, ...], given: Mapping[str, 
     flags = _flags(operation, given)
     if operation.kind == "RandomResizedCrop" and operation.is_sure and _by_corners(flags):
         return _from_box_to_box(params["src"].double(), params["dst"].double())
-    images = torch.empty((), dtype=torch.float64).expand(shape)
+    images = torch.empty((), dtype=torch.float64, device="cpu").expand(shape)
     matrix: Tensor = module.generate_transformation_matrix(images, params, flags)
     return matrix.detach().to("cpu", torch.float64).expand(shape[0], 3, 3)
 
@@ -92,7 +92,7 @@ def _from_box_to_box(before: Tensor, after: Tensor) -> Tensor:
 
 def _flags(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
     module: Any = operation.module
-    flags = {**module.flags, **given}
+    flags = {**module.flags, **{name: value for name, value in given.items() if name in module.flags}}
     if flags.get("align_corners", 0) is None:
         flags["align_corners"] = module.flags.get("align_corners", False)
     return flags
@@ -120,6 +120,8 @@ def _warped(seen: _Seen) -> Sampling | str:
 
     flags = seen.flags
     padding = SamplePadding.get(flags.get("padding_mode", "zeros")).name.lower()
+    if flags["align_corners"] and seen.size is not None and 1 in seen.size:
+        return "its images are one pixel wide or high"
     if padding == "fill":
         return "it fills with a value of its own"
     if padding == "reflection" and not flags["align_corners"]:

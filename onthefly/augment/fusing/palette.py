@@ -29,8 +29,8 @@ class Palette:
         self.samples, self.channels, self.strict, self.uniform = samples, channels, strict, uniform
         self.unit, self.device = unit, device
         self.stages: list[Stage] = []
-        self.eye = torch.eye(channels, dtype=torch.float64).expand(samples, -1, -1)
-        weights = torch.tensor(_GREY if channels == 3 else (1.0,) * channels, dtype=torch.float64)
+        self.eye = torch.eye(channels, dtype=torch.float64, device="cpu").expand(samples, -1, -1)
+        weights = torch.tensor(_GREY if channels == 3 else (1.0,) * channels, dtype=torch.float64, device="cpu")
         self.grey = (weights / weights.sum()).expand(channels, channels)
         self._matrix, self._of_mean, self._shift = self._unchanged()
         self._linear_due = self._mean_due = False
@@ -87,7 +87,7 @@ class Palette:
     def limit(self, least: float, most: float) -> None:
         """Clamp all samples to limits of one's own, now."""
         self.settle()
-        self._clamp(torch.ones(self.samples, dtype=torch.bool), least, most)
+        self._clamp(torch.ones(self.samples, dtype=torch.bool, device="cpu"), least, most)
         self.unit = self.unit or (least >= 0 and most <= 1)
 
     def expect_unit(self, applied: Tensor) -> None:
@@ -107,7 +107,7 @@ class Palette:
         if (least, most) == (0.0, 1.0) and self._whole(applied):
             self.stages.append(Stage("clamp to unit", ()))
             return
-        free = torch.full((self.samples,), torch.inf)
+        free = torch.full((self.samples,), torch.inf, device="cpu")
         self.stages.append(Stage("clamp", (torch.where(applied, least, -free), torch.where(applied, most, free))))
 
     def _whole(self, applied: Tensor) -> bool:
@@ -121,9 +121,16 @@ class Palette:
         if self._linear_due and (self._mean_due or self.uniform):
             self.stages.append(Stage("affine of mean", (self._matrix, self._shift, self._of_mean)))
         elif self._linear_due:
-            self.stages.append(Stage("affine", (self._matrix, self._shift)))
+            self.stages.append(_affine(self._matrix, self._shift))
         self._matrix, self._of_mean, self._shift = self._unchanged()
         self._linear_due = self._mean_due = False
+
+
+def _affine(matrix: Tensor, shift: Tensor) -> Stage:
+    scale = matrix.diagonal(dim1=1, dim2=2)
+    if torch.equal(matrix, torch.diag_embed(scale)):  # no channel is mixed with another
+        return Stage("scale", (scale, shift))
+    return Stage("affine", (matrix, shift))
 
 
 def _single(tensor: Tensor) -> Tensor:

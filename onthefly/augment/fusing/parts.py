@@ -12,7 +12,7 @@ from onthefly.augment.fusing.sampling import Shape, shape_after
 WARP, POINTWISE, AS_IT_IS = "warp", "pointwise", "as it is"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Part:
     """Neighbouring operations that run as one.
 
@@ -31,12 +31,17 @@ class Part:
     image: Sampling = field(default_factory=Sampling)
     mask: Sampling = field(default_factory=Sampling)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         names = ", ".join(one.name for one in self.operations)
         return f"{self.kind:<10}{names}{self._note()}"
 
     def _note(self) -> str:
         notes = [str(self.image)] if self.kind == WARP else []
+        if self.mask.mode not in (None, "nearest", "nearest-exact") or self.mask.padding not in (
+            None,
+            self.image.padding,
+        ):
+            notes.append(f"masks {self.mask}")
         if self.kind == POINTWISE and any(map(is_noise, self.operations)):
             notes.append("noise made on the device")
         return "".join(f"; {note}" for note in [*notes, self.why] if note)
@@ -72,7 +77,19 @@ def cut(operations: Sequence[Operation], shape: Shape | None, given: Given, *, e
         else:
             parts.append(replace(part, why=part.why or joined))
         shape = after
-    return parts
+    return [_by_kornia(part) for part in parts]
+
+
+def _by_kornia(part: Part) -> Part:
+    """A warp costs more than one move of whole pixels, unless it does others too."""
+    if part.kind == WARP and len(part.operations) == 1 and part.image.mode is None:
+        return replace(part, kind=AS_IT_IS, why="it moves whole pixels, and no other warp is joined to it")
+    return part
+
+
+def uncut(operations: Sequence[Operation], why: str) -> list[Part]:
+    """Each operation as it is, and why."""
+    return [Part(AS_IT_IS, (one,), (None, None), why) for one in operations]
 
 
 def _alone(one: Operation, shapes: tuple[Shape | None, ...], given: Given) -> Part:

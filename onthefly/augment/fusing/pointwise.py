@@ -13,11 +13,10 @@ from torch import Tensor
 class Stage:
     """One stage, by name, with tensors of one row a sample.
 
-    "affine": matrix [N, C, C], shift [N, C]; "affine of mean": these, and [N, C, C] for the mean of each channel;
-    "hue": [N], in turns; "saturation": [N], a factor in HSV, [N] 1 or 0; "gamma": exponent [N], gain [N];
-    "solarize": threshold [N];
-    "clamp": least [N], most [N]; "clamp to unit": none; "add": noise [N, C, H, W], [N] 1 or 0; "put": two masks
-    bool[N, C, H, W] for 1 and for 0, [N] 1 or 0.
+    "scale": factor [N, C], shift [N, C]; "affine": matrix [N, C, C], shift [N, C]; "affine of mean": these, and
+    [N, C, C] for the mean of each channel; "hue": [N], in turns; "saturation": [N], a factor in HSV, [N] 1 or 0;
+    "gamma": exponent [N], gain [N]; "solarize": threshold [N]; "clamp": least [N], most [N]; "clamp to unit": none;
+    "add": noise [N, C, H, W], [N] 1 or 0; "put": two masks bool[N, C, H, W] for 1 and for 0, [N] 1 or 0.
     """
 
     kind: str
@@ -38,6 +37,10 @@ def compiled(kinds: tuple[str, ...]) -> Callable[..., Tensor]:
     code = run.__code__.replace(co_name=f"run: {', '.join(kinds)}")
     compiled: Callable[..., Tensor] = torch.compile(FunctionType(code, globals()), fullgraph=True)
     return compiled
+
+
+def _scale(image: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
+    return torch.addcmul(_each(shift), image, _each(factor))
 
 
 def _affine(image: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
@@ -118,6 +121,7 @@ def _image(values: Tensor) -> Tensor:
 
 
 _STAGES: dict[str, Callable[..., Tensor]] = {
+    "scale": _scale,
     "affine": _affine,
     "affine of mean": _affine_of_mean,
     "hue": _hue,

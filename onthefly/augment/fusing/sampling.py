@@ -64,7 +64,7 @@ def _drawn(module: Any, shape: Shape, device: torch.device | None) -> Any:
     batch, channels, height, width = shape
     # for images of one pixel Kornia draws all but the noise: who gets it, and how much
     params: dict[str, Tensor] = module.forward_parameters(torch.Size((batch, channels, 1, 1)))
-    params["forward_input_shape"] = torch.tensor(shape)
+    params["forward_input_shape"] = torch.tensor(shape, device="cpu")
     rows = 1 if module.same_on_batch else batch
     if kind == "RandomGaussianNoise":
         mean, std = module._param_generator.mean, module._param_generator.std

@@ -85,7 +85,7 @@ def moved(part: Part, given: Given, *, masks: bool) -> Moved:
     """A warp made ready; for masks too, if there are any."""
     before, after = _size(part.shapes[0]), _size(part.shapes[-1])
     matrix = _product(part, given.image)
-    if before == after and bool((matrix == torch.eye(3, dtype=torch.float64)).all()):
+    if before == after and bool((matrix == torch.eye(3, dtype=torch.float64, device="cpu")).all()):
         return Moved(None, None, matrix)
     image = Warp.of(matrix, before, after, part.image)
     return Moved(image, Warp.of(_product(part, given.mask), before, after, part.mask) if masks else None, matrix)
@@ -108,7 +108,7 @@ def send(steps: list[Any], device: torch.device) -> list[Any]:
     if device.type == "cpu":
         return steps
     small = [step.small() for step in steps]
-    flat = torch.cat([tensor.reshape(-1) for tensors in small for tensor in tensors] or [torch.zeros(0)])
+    flat = torch.cat([tensor.reshape(-1) for tensors in small for tensor in tensors] or [torch.zeros(0, device="cpu")])
     arrived = iter(sent(flat, device).split([one.numel() for tensors in small for one in tensors]))
     return [
         step.sent([next(arrived).view(tensor.shape) for tensor in tensors])

@@ -76,8 +76,9 @@ def _from_pixels(size: tuple[int, int], corners: bool) -> Tensor:
     return torch.tensor(
         [[scales[0], 0, shifts[0]], [0, scales[1], shifts[1]], [0, 0, 1]],
         dtype=torch.float64,
+        device="cpu",
     )
 
 
 def _moved(pixels: float) -> Tensor:
-    return torch.tensor([[1, 0, pixels], [0, 1, pixels], [0, 0, 1]], dtype=torch.float64)
+    return torch.tensor([[1, 0, pixels], [0, 1, pixels], [0, 0, 1]], dtype=torch.float64, device="cpu")
