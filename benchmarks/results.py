@@ -8,7 +8,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +43,27 @@ def boiled_down(raw: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def goals(results: dict[str, Any]) -> Iterator[tuple[str, str, float, Spread]]:
-    """Where, what, what it should be at least, and what it is."""
+def goals(results: dict[str, Any]) -> Iterator[tuple[str, str, float, Spread | None]]:
+    """Where, what, what it should be at least, and what it is; None where a contender was left out."""
     on_cuda = results["machine"]["device"] != "CPU"
     for title, plain in results["contests"].items():
         found = Bench.from_plain(plain)
         if title.startswith("contenders"):
-            yield from ((title, name, least, figure(found)) for name, (least, figure) in GOALS.items())
+            yield from ((title, name, least, _figure(figure, found)) for name, (least, figure) in GOALS.items())
         if title.startswith("utilisation"):
-            yield title, "of the time the generator is busy", BUSY[on_cuda], found.utilisation("mix")
+            yield (
+                title,
+                "of the time the generator is busy",
+                BUSY[on_cuda],
+                _figure(lambda one: one.utilisation("mix"), found),
+            )
         if title.startswith("a training step"):
-            yield title, "times the plain step's throughput", STEP, found.ratio(SHARE, "plain")
+            yield (
+                title,
+                "times the plain step's throughput",
+                STEP,
+                _figure(lambda one: one.ratio(SHARE, "plain"), found),
+            )
     for one in results["ratios"]:
         least = FUSED[one["against"]][on_cuda] if one["name"] == "fused" else None
         if least is not None and "drawn" not in one["group"]:
@@ -93,9 +103,17 @@ def _commit(found: Any) -> str | None:
     return found if re.fullmatch("[0-9a-f]{40,64}", str(found)) else None
 
 
+def _figure(read: Callable[[Bench], Spread], found: Bench) -> Spread | None:
+    try:
+        return read(found)
+    except (KeyError, ValueError):  # a contender, or a part of the bound, that was left out
+        return None
+
+
 def _goal_cells(results: dict[str, Any]) -> Iterator[list[str]]:
     for where, what, least, found in goals(results):
-        yield [where, what, f"at least {least:.3g}", str(found), "met" if found.median >= least else "missed"]
+        told = ["not measured", ""] if found is None else [str(found), "met" if found.median >= least else "missed"]
+        yield [where, what, f"at least {least:.3g}", *told]
     for one in results["memory"]:
         grown, first, last = one["growth"], one["megabytes"][0], one["megabytes"][-1]
         met = "met" if grown <= GROWTH else "missed"

@@ -9,7 +9,7 @@ from typing import Any, Self
 from onthefly.evidence.bound import Bound
 from onthefly.evidence.parts import bound_of
 from onthefly.evidence.picture import draw
-from onthefly.evidence.table import table
+from onthefly.evidence.table import WITH_A_BOUND, table
 from onthefly.evidence.timing import Round, Spread, ratios
 
 
@@ -124,7 +124,7 @@ class Bench:
         """The bound of a mix over what its batches took: 1 is all that can be had.
 
         Raises:
-            ValueError: for a contender without a bound: no mix, a stream, or measured with a step.
+            ValueError: for a contender without a bound: no mix, of a stream, or measured with a step.
         """
         return Spread.of([bound.efficiency(took) for bound, took in self._bounded(name)])
 
@@ -142,8 +142,8 @@ class Bench:
         found = [(bound, one.seconds / one.batches) for bound, one in pairs]
         if not found:
             raise ValueError(
-                f"bench: expected a mix that has a bound, found {name!r}, for which no bound was measured; there is "
-                "one for the mixes of a wrapped DataLoader, without step="
+                f"bench: expected a mix that has a bound, found {name!r}, for which no bound was measured; "
+                f"{WITH_A_BOUND}"
             )
         return found
 

@@ -109,10 +109,12 @@ class Subject:
     def change(self, augment: Any) -> Change:
         """An augmentation as it runs on a batch on the device; of bytes, floats are made where it takes none."""
         run = as_augment(_on(augment, self.device), self.normalized)
-        image = image_in(self.first, ndim=4, or_bytes=True) if is_kornia(augment) and not takes_bytes(augment) else None
+        if not is_kornia(augment) or takes_bytes(augment) or not takes_bytes(self.augment):
+            return run
+        image = image_in(self.first, ndim=4, or_bytes=True)
         if image is None or image.dtype != torch.uint8:
             return run
-        return lambda batch, chosen: run(on_image(batch, as_floats, ndim=4, what="augment", or_bytes=True), chosen)
+        return lambda batch, synthetic: run(on_image(batch, as_floats, 4, "augment", or_bytes=True), synthetic)
 
     def plain(self, **changes: Any) -> Any:
         """The loader as it was before somebody wrapped it, with workers and random numbers of its own; or with some
