@@ -18,8 +18,9 @@ check: $(VENV)/installed
 	$(BIN)/python tests/floors.py
 
 bench: $(VENV)/installed
-	$(BIN)/pytest benchmarks --benchmark-json=.benchmarks.json --benchmark-columns=median,iqr,ops --benchmark-group-by=group
-	$(BIN)/python benchmarks/results.py .benchmarks.json
+	failed=0; \
+	$(BIN)/pytest benchmarks --benchmark-json=.benchmarks.json --benchmark-columns=median,iqr,ops --benchmark-group-by=group || failed=$$?; \
+	$(BIN)/python benchmarks/results.py .benchmarks.json && exit $$failed
 
 gpu: $(VENV)/installed
 	sh benchmarks/gpu.sh $(BIN)/python

@@ -1,11 +1,13 @@
 """Contenders are timed against a named peer in turn, A B A B, so that a machine that slows down slows both."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Generator
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 import pytest
+from pytest_benchmark.logger import PytestBenchmarkWarning
 
 from onthefly.data.batches import default_device
 from onthefly.evidence import Bench, bench
@@ -15,6 +17,10 @@ Versus = Callable[..., None]
 
 _FIRST = ("test_contenders.py", "test_memory.py", "test_generation.py")  # what a device is for
 _BEGUN = perf_counter()
+_IGNORED = (
+    "ignore:.*torch.jit:DeprecationWarning",  # torch's own, when it compiles
+    "ignore:TensorFloat32 tensor cores:UserWarning",  # as well: samples don't use them on purpose
+)
 
 
 @pytest.fixture
@@ -55,6 +61,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--budget", type=float, default=None, help="seconds after which no other benchmark begins")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    for line in _IGNORED:
+        config.addinivalue_line("filterwarnings", line)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.timeout(1200))  # a contest has dozens of rounds; only what hangs is to end
@@ -65,6 +76,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     budget = item.config.getoption("--budget")
     if budget is not None and perf_counter() - _BEGUN > budget:
         pytest.skip(f"the budget of {budget:.0f} s is spent")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish() -> Generator[None, Any, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PytestBenchmarkWarning)  # that none ran, which results.py tells
+        return (yield)
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:

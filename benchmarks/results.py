@@ -7,7 +7,8 @@ import argparse
 import json
 import math
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def boiled_down(raw: dict[str, Any]) -> dict[str, Any]:
     infos = [one["extra_info"] | {"group": one["group"]} for one in raw["benchmarks"]]
     return {
         "machine": raw["machine_info"]["onthefly"],
-        "commit": raw["commit_info"].get("id"),
+        "commit": _commit(raw["commit_info"].get("id")),
         "ratios": [
             {name: value for name, value in info.items() if name != "bench"} for info in infos if "ratios" in info
         ],
@@ -42,17 +43,27 @@ def boiled_down(raw: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def goals(results: dict[str, Any]) -> Iterator[tuple[str, str, float, Spread]]:
-    """Where, what, what it should be at least, and what it is."""
+def goals(results: dict[str, Any]) -> Iterator[tuple[str, str, float, Spread | None]]:
+    """Where, what, what it should be at least, and what it is; None where a contender was left out."""
     on_cuda = results["machine"]["device"] != "CPU"
     for title, plain in results["contests"].items():
         found = Bench.from_plain(plain)
         if title.startswith("contenders"):
-            yield from ((title, name, least, figure(found)) for name, (least, figure) in GOALS.items())
+            yield from ((title, name, least, _figure(figure, found)) for name, (least, figure) in GOALS.items())
         if title.startswith("utilisation"):
-            yield title, "of the time the generator is busy", BUSY[on_cuda], found.utilisation("mix")
+            yield (
+                title,
+                "of the time the generator is busy",
+                BUSY[on_cuda],
+                _figure(lambda one: one.utilisation("mix"), found),
+            )
         if title.startswith("a training step"):
-            yield title, "times the plain step's throughput", STEP, found.ratio(SHARE, "plain")
+            yield (
+                title,
+                "times the plain step's throughput",
+                STEP,
+                _figure(lambda one: one.ratio(SHARE, "plain"), found),
+            )
     for one in results["ratios"]:
         least = FUSED[one["against"]][on_cuda] if one["name"] == "fused" else None
         if least is not None and "drawn" not in one["group"]:
@@ -62,17 +73,18 @@ def goals(results: dict[str, Any]) -> Iterator[tuple[str, str, float, Spread]]:
 def page(results: dict[str, Any]) -> str:
     """All of it, to read."""
     machine = results["machine"]
+    commit = f"; commit {results['commit'][:10]}" if results["commit"] else ""
     where = f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads of torch"
     device = "" if machine["device"] == "CPU" else f", {machine['device']}"
     names = ("onthefly", "torch", "torchvision", "kornia", "numpy", "python")
     versions = ", ".join(f"{name} {machine[name]}" for name in names)
     parts = [
         f"# Benchmarks, {machine['date'][:10]}",
-        f"{where}{device}; {versions}; commit {str(results['commit'])[:10]}.",
+        f"{where}{device}; {versions}{commit}.",
         "Ratios are of rounds beside each other in one run: median (least to most).",
-        "## Goals",
-        _table(["where", "what", "goal", "found", ""], _goal_cells(results)),
     ]
+    if cells := list(_goal_cells(results)):
+        parts += ["## Goals", _table(["where", "what", "goal", "found", ""], cells)]
     if results["ratios"]:
         parts += ["## Ratios of throughput", _table(["what", "of", "over", "ratio", ""], _ratio_cells(results))]
     for title, plain in results["contests"].items():
@@ -86,9 +98,22 @@ def name_of(machine: dict[str, Any]) -> str:
     return f"{machine['date'][:10]}-{re.sub('[^a-z0-9]+', '-', hardware.lower()).strip('-')}"
 
 
+def _commit(found: Any) -> str | None:
+    """Outside a repository pytest-benchmark has a word in place of the hash."""
+    return found if re.fullmatch("[0-9a-f]{40,64}", str(found)) else None
+
+
+def _figure(read: Callable[[Bench], Spread], found: Bench) -> Spread | None:
+    try:
+        return read(found)
+    except (KeyError, ValueError):  # a contender, or a part of the bound, that was left out
+        return None
+
+
 def _goal_cells(results: dict[str, Any]) -> Iterator[list[str]]:
     for where, what, least, found in goals(results):
-        yield [where, what, f"at least {least:.3g}", str(found), "met" if found.median >= least else "missed"]
+        told = ["not measured", ""] if found is None else [str(found), "met" if found.median >= least else "missed"]
+        yield [where, what, f"at least {least:.3g}", *told]
     for one in results["memory"]:
         grown, first, last = one["growth"], one["megabytes"][0], one["megabytes"][-1]
         met = "met" if grown <= GROWTH else "missed"
@@ -108,7 +133,7 @@ def _ratio_cells(results: dict[str, Any]) -> Iterator[list[str]]:
         yield [one["group"], one["name"], one["against"], spread, one.get("note", "")]
 
 
-def _table(head: list[str], rows: Iterator[list[str]]) -> str:
+def _table(head: list[str], rows: Iterable[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -128,7 +153,10 @@ def main() -> None:
     parser.add_argument("raw", type=Path, help="what pytest --benchmark-json=FILE wrote")
     parser.add_argument("--out", type=Path, default=FOLDER, help="the folder to write to")
     asked = parser.parse_args()
-    results = _short(boiled_down(json.loads(asked.raw.read_text())))
+    raw = json.loads(asked.raw.read_text() or "{}") if asked.raw.exists() else {}
+    if not raw.get("benchmarks"):
+        sys.exit(f"results: no benchmark ran, so there is nothing in {asked.raw}; what pytest printed says why")
+    results = _short(boiled_down(raw))
     asked.out.mkdir(parents=True, exist_ok=True)
     path = asked.out / f"{name_of(results['machine'])}.json"
     path.write_text(json.dumps(results) + "\n")

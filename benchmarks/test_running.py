@@ -32,7 +32,6 @@ def test_channels_last(versus: Any, made: tuple[str, LatentGenerator]) -> None:
 @pytest.mark.parametrize(
     "ways", [{"dtype": "bfloat16"}, {"compile": True}, {"compile": True, "dtype": "bfloat16"}], ids=str
 )
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it compiles
 def test_on_request(versus: Any, made: tuple[str, LatentGenerator], ways: dict[str, Any]) -> None:
     size, generator = made
     compare(versus, generator.running(batch_size=64, **ways), generator, f"{size}, {ways}", str(ways), "plain")

@@ -186,8 +186,10 @@ def bench(
     """
     from onthefly import evidence
     from onthefly.evidence.folder import folder_loader
+    from onthefly.extras import require
     from onthefly.mixing.spelled import spelled_balance, spelled_ratio
 
+    require("matplotlib", extra="report")
     loader = folder_loader(
         folder,
         generator=generator,
@@ -199,9 +201,10 @@ def bench(
         size=size,
         augmented=augment,
     )
-    found = evidence.bench(loader, seconds=seconds, rounds=rounds, share=share, contenders=contenders or None, out=out)
+    out.mkdir(parents=True, exist_ok=True)
+    found = evidence.bench(loader, seconds=seconds, rounds=rounds, share=share, contenders=contenders or None)
     print(found)
-    print(f"\nwrote {out / 'bench.json'} and {out / 'bench.png'}")
+    print(f"\nwrote {found.to_json(out / 'bench.json')} and {found.plot(out / 'bench.png')}")
     if family is not None:
         print(f"The {family} is untrained: these are its figures for speed; its pictures are noise.")
     elif generator is None:

@@ -175,6 +175,8 @@ def test_explain_counts_and_labels(type_in: Any, capsys: pytest.CaptureFixture[s
         (["bench", "pictures", "--family", "gan", "--generator", "g.safetensors"], "leave out one of them"),
         (["bench", "pictures", "--generator", "g.safetensors"], "no file g.safetensors"),
         (["bench", "pictures", "--ratio", "half"], "ratio: expected a number from 0 to 1, fill"),
+        (["bench", "pictures", "--size", "0"], "size: expected"),
+        (["bench", "pictures", "--size", "-3"], "size: expected"),
         (["bench", "pictures", "--seconds", "0"], "seconds: expected how long a round lasts"),
         (["bench", "pictures", "--contenders", "mine"], "contenders: expected some of plain"),
         (["explain", "--labels", "broken/cat/0.png"], "expected broken/cat/0.png to be text"),

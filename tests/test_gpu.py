@@ -17,7 +17,11 @@ from onthefly.testing import CountingGenerator
 from tests import laws
 from tests.test_laws import EPOCHS, MIXES, maker
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),  # torch's own, when it compiles
+    pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores:UserWarning"),  # as well
+]
 
 
 @pytest.fixture(params=MIXES)
@@ -194,7 +198,6 @@ def test_bfloat16_and_channels_last_on_cuda(generators: dict[str, Any]) -> None:
         assert fast.sample(labels, keys).is_contiguous()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it compiles
 @pytest.mark.parametrize("how", [True, "reduce-overhead"])
 def test_compiled_samples_are_the_same_and_kept(images: TensorDataset, generators: dict[str, Any], how: Any) -> None:
     path = save(generators["gan"], "generator.safetensors")

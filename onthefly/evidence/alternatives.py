@@ -19,10 +19,11 @@ from onthefly.data.batches import like, size_of, to_device
 from onthefly.data.images import image_in, on_image
 from onthefly.data.nested import change
 from onthefly.data.normalize import Normalization
-from onthefly.evidence.contender import Contender, endless, of_loader
+from onthefly.evidence.contender import Contender, Tally, endless, of_loader
 from onthefly.evidence.subject import Subject
 from onthefly.generators.base import FrozenGenerator
 from onthefly.loader import Mix
+from onthefly.mixing.table import in_words
 
 _FILES = 1000  # the most that are written: they are read again and again
 
@@ -56,6 +57,11 @@ class Replaced(Dataset[Any]):
     def is_made(self, row: int) -> bool:
         """Spread evenly over the rows."""
         return int((row + 1) * self.share) > int(row * self.share)
+
+    @property
+    def part(self) -> float:
+        """The share of the rows that are made, exactly."""
+        return int(len(self) * self.share) / len(self)
 
 
 class OneByOne:
@@ -91,9 +97,10 @@ def in_getitem(subject: Subject, share: float) -> Contender:
     dataset = Replaced(cast(Any, subject.loader).dataset.dataset, share, OneByOne(subject))
     on_cuda = subject.device.type == "cuda"
     workers = {"num_workers": 0} if on_cuda else {}
-    where = "in the main process, since a forked worker can't use CUDA" if on_cuda else "in the workers"
-    loader = subject.plain(dataset=dataset, **workers)
-    return of_loader("in __getitem__", f"the generator makes one sample at a time, {where}", loader, _augment(subject))
+    where = "in the main process, since a forked worker can't use CUDA" if on_cuda else subject.where
+    about, tally = f"the generator makes one sample at a time, {where}{subject.not_fused}", Tally()
+    loader, then = subject.plain(dataset=dataset, **workers), _tallied(_augment(subject), tally, dataset.part)
+    return of_loader("in __getitem__", about, loader, then, synthetic=tally, made=tally)
 
 
 def from_files(subject: Subject, share: float, folder: Path, seconds: float) -> Contender:
@@ -103,10 +110,12 @@ def from_files(subject: Subject, share: float, folder: Path, seconds: float) -> 
     paths, labels = _write(subject, folder, min(_FILES, max(1, int(len(dataset) * share))), seconds)
     taken = perf_counter() - begin
     about = (
-        f"{len(paths)} PNG files, read by the workers; to make and write them took {taken:.1f} s before the clock ran"
+        f"{in_words(len(paths), 'PNG file')}, read {subject.where}; to make and write them took {taken:.1f} s before "
+        f"the clock ran{subject.not_fused}"
     )
-    loader = subject.plain(dataset=Replaced(dataset, share, FromFiles(subject, paths, labels)))
-    return of_loader("from files", about, loader, _augment(subject))
+    replaced, tally = Replaced(dataset, share, FromFiles(subject, paths, labels)), Tally()
+    then = _tallied(_augment(subject), tally, replaced.part)
+    return of_loader("from files", about, subject.plain(dataset=replaced), then, synthetic=tally)
 
 
 def by_hand(subject: Subject, share: float) -> Contender:
@@ -114,15 +123,19 @@ def by_hand(subject: Subject, share: float) -> Contender:
     whole = cast(int, subject.loader.batch_size)
     count = min(max(1, round(whole * share)), whole - 1)
     loader, augment, rng = subject.plain(batch_size=whole - count), _augment(subject), np.random.default_rng(0)
+    tally = Tally()
 
     def join(real: Any) -> Any:
         real = to_device(real, subject.device)
         made = to_device(_normal(subject.generate(count, rng), subject.normalized, 4), subject.device)
+        tally.add(count)
         return augment(change(_joined, real, made), count)
 
-    return of_loader(
-        "by hand", f"a loop that makes {count} samples for each batch of {whole} and puts both together", loader, join
+    about = (
+        f"a loop that makes {in_words(count, 'sample')} for each batch of {whole} and puts both together"
+        f"{subject.not_fused}"
     )
+    return of_loader("by hand", about, loader, join, synthetic=tally, made=tally)
 
 
 def prefetching(subject: Subject, around: Callable[..., Any]) -> Contender:
@@ -151,6 +164,16 @@ def _augment(subject: Subject) -> Callable[..., Any]:
             return run(batch, is_synthetic)
 
     return augment
+
+
+def _tallied(change: Callable[[Any], Any], tally: Tally, share: float) -> Callable[[Any], Any]:
+    """Workers can't count here; but this share of their rows is synthetic."""
+
+    def run(batch: Any) -> Any:
+        tally.add(size_of(batch) * share)
+        return change(batch)
+
+    return run
 
 
 def _normal(made: Any, normalized: Normalization | None, ndim: int) -> Any:

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -16,12 +17,11 @@ from onthefly.evidence.machine import machine_of
 from onthefly.evidence.parts import augmentation, fetching, generation
 from onthefly.evidence.result import Bench, Row
 from onthefly.evidence.subject import Subject
-from onthefly.evidence.timing import Round, Step, timed
+from onthefly.evidence.timing import Round, Step, StepError, timed
 from onthefly.evidence.usage import memory_in_words
 from onthefly.extras import require
 from onthefly.mixing.given import at_least_one
 
-T = TypeVar("T")
 Making = Callable[[], Contender | str]
 
 
@@ -63,7 +63,10 @@ def bench(
 
     Raises:
         TypeError: for what can be gone through only once.
-        ValueError: for contenders that there are none of, naming those that there are.
+        ValueError: for contenders that there are none of, naming those that there are, or if all are left out.
+        RuntimeError: if ``step`` raises, naming the contender whose batch it was given. What a mix, the plain loader or
+            one of ``beside`` raises is raised; another contender that fails is left out, with what it says.
+        OSError: if ``out`` can't be a folder, before anything is measured.
         ImportError: if psutil, or with ``out`` matplotlib, is missing, naming the extra that brings it.
 
     >>> import onthefly, torch
@@ -78,20 +81,23 @@ def bench(
     _check(seconds, rounds, share)
     for package in ("psutil", *(["matplotlib"] if out is not None else [])):
         require(package, extra="report")
+    if out is not None:
+        Path(out).mkdir(parents=True, exist_ok=True)
     subject = Subject(loader)
     subject.check()
     with TemporaryDirectory(prefix="onthefly-bench-") as folder, hermetic(0, subject.device):
         every = _with(beside or {}, dict(contenders_of(subject, share, Path(folder), seconds)))
         chosen = list(every) if contenders is None else _chosen(contenders, list(every))
         with tqdm(unit="round", disable=not progress) as bar:
-            made = {name: _prepared(name, every[name], bar) for name in chosen}
-            whole = [one for one in made.values() if isinstance(one, Contender)]
-            parts = (
-                [] if step else [_prepared(name, make, bar) for name, make in _parts(subject, whole, share, seconds)]
-            )
+            needed = {name for name in every if name == "plain" or name.startswith("mix")} | set(beside or {})
+            whole, left_out = _prepared({name: every[name] for name in chosen}, needed, bar)
+            making = {} if step else dict(_parts(subject, whole, share, seconds))
+            parts, without = _prepared(making, needed, bar)
             bar.reset(rounds * len(whole + parts))
             every_one = _in_turn(whole, parts)
-            rows = _measured(every_one, rounds, lambda one: timed(one, seconds, subject.device, step), bar)
+            run = partial(timed, seconds=seconds, device=subject.device, step=step)
+            rows, failed = _measured(every_one, rounds, run, needed, bar)
+            left_out |= without | failed
     settings = {
         "seconds": seconds,
         "rounds": rounds,
@@ -100,8 +106,10 @@ def bench(
         "memory": memory_in_words(subject.device),
         **subject.settings(),
     }
-    left_out = {name: why for name, why in made.items() if isinstance(why, str)}
-    of_whole, of_parts = (tuple(rows[one.name] for one in some) for some in (whole, parts))
+    of_whole, of_parts = (tuple(rows[one.name] for one in some if one.name in rows) for some in (whole, parts))
+    if not of_whole:
+        why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise ValueError(f"contenders: expected one that can be measured, found none ({why}); choose others")
     found = Bench(of_whole, of_parts, left_out, settings, machine_of(subject.device))
     if out is not None:
         found.to_json(Path(out) / "bench.json")
@@ -109,31 +117,50 @@ def bench(
     return found
 
 
-def _prepared(name: str, make: Callable[[], T], bar: Any) -> T:
-    bar.set_description(f"preparing {name}")
-    try:
-        return make()
-    except Exception as error:
-        error.add_note(_told(name))
-        raise
+def _prepared(
+    making: Mapping[str, Making], needed: AbstractSet[str], bar: Any
+) -> tuple[list[Contender], dict[str, str]]:
+    """Those that there are; and why there are none of the others."""
+    made: dict[str, Contender | str] = {}
+    for name, make in making.items():
+        bar.set_description(f"preparing {name}")
+        try:
+            made[name] = make()
+        except Exception as error:  # noqa: BLE001 - what is needed is raised
+            made[name] = _reason(name, error, needed)
+    whole = [one for one in made.values() if isinstance(one, Contender)]
+    return whole, {name: why for name, why in made.items() if isinstance(why, str)}
 
 
 def _measured(
-    contenders: Sequence[Contender], rounds: int, time: Callable[[Contender], Round], bar: Any
-) -> dict[str, Row]:
-    """All of them in turn, round by round; but for those of which a batch is too slow for a second one."""
+    contenders: Sequence[Contender], rounds: int, time: Callable[[Contender], Round], needed: AbstractSet[str], bar: Any
+) -> tuple[dict[str, Row], dict[str, str]]:
+    """All of them in turn, round by round; but for those of which a batch is too slow for a second one, and those that
+    fail, which come second."""
     taken: dict[str, list[Round]] = {one.name: [] for one in contenders}
+    failed: dict[str, str] = {}
     for _ in range(rounds):
         for one in contenders:
             bar.set_description(f"measuring {one.name}")
-            if not any(before.cut for before in taken[one.name]):
+            if one.name not in failed and not any(before.cut for before in taken[one.name]):
                 try:
                     taken[one.name].append(time(one))
-                except Exception as error:
-                    error.add_note(_told(one.name))
-                    raise
+                except Exception as error:  # noqa: BLE001 - as above
+                    failed[one.name] = _reason(one.name, error, needed)
             bar.update()
-    return {one.name: Row(one.name, one.about, tuple(taken[one.name])) for one in contenders}
+    whole = (one for one in contenders if one.name not in failed)
+    return {one.name: Row(one.name, one.about, tuple(taken[one.name])) for one in whole}, failed
+
+
+def _reason(name: str, error: Exception, needed: AbstractSet[str]) -> str:
+    """Why a contender is left out that failed, in a line; without one that is needed, or by the step, all of it has."""
+    if isinstance(error, StepError):
+        raise error
+    if name in needed:
+        error.add_note(f"bench: this happened to the contender {name!r}; choose others with contenders=[...]")
+        raise error
+    said = str(error).strip().splitlines()[-1:]  # of a worker's, what comes before is a traceback
+    return f"it raised {type(error).__name__}{': ' if said else ''}{''.join(said)}"
 
 
 def _in_turn(contenders: Sequence[Contender], parts: Sequence[Contender]) -> list[Contender]:
@@ -190,7 +217,3 @@ def _check(seconds: float, rounds: int, share: float) -> None:
     at_least_one(rounds, "rounds")
     if not 0 < share < 1:
         raise ValueError(f"share: expected the synthetic share of the alternatives, between 0 and 1, found {share}")
-
-
-def _told(name: str) -> str:
-    return f"bench: this happened to the contender {name!r}; choose others with contenders=[...]"

@@ -21,7 +21,7 @@ NOTHING = Part(0.0, 0.0)
 
 @dataclass(frozen=True)
 class Bound:
-    """The least time for a batch: real samples are fetched beside generation, then all are augmented.
+    """The least time for a batch: real samples are fetched, others generated, then all are augmented.
 
     Where the device is the CPU all three share its cores, so it is no less than the work of all three over the cores.
 
@@ -30,9 +30,10 @@ class Bound:
         generate: synthetic ones, in the generator's best batches.
         augment: all of them.
         cores: that the three share; None where generation and augmentation have a device of their own.
+        beside: whether real samples can be fetched beside generation, which the main process can't do by itself.
 
     >>> bound = Bound(Part(0.04, 0.08), Part(0.03, 0.06), Part(0.01, 0.02), cores=2)
-    >>> f"{bound.side_by_side:.2f} {bound.on_cores:.2f} {bound.seconds:.2f}", bound.limit
+    >>> f"{bound.on_clock:.2f} {bound.on_cores:.2f} {bound.seconds:.2f}", bound.limit
     ('0.05 0.08 0.08', 'the cores')
     >>> f"{bound.efficiency(0.1):.2f} {bound.utilisation(0.1):.2f}"
     '0.80 0.30'
@@ -42,11 +43,18 @@ class Bound:
     generate: Part
     augment: Part
     cores: int | None
+    beside: bool = True
 
     @property
-    def side_by_side(self) -> float:
-        """Seconds, if nothing stands in the way: max(fetch, generate) + augment."""
-        return max(self.fetch.seconds, self.generate.seconds) + self.augment.seconds
+    def before_augment(self) -> float:
+        """Seconds until the samples are there."""
+        fetch, generate = self.fetch.seconds, self.generate.seconds
+        return max(fetch, generate) if self.beside else fetch + generate
+
+    @property
+    def on_clock(self) -> float:
+        """Seconds, if nothing stands in the way."""
+        return self.before_augment + self.augment.seconds
 
     @property
     def on_cores(self) -> float:
@@ -57,14 +65,15 @@ class Bound:
     @property
     def seconds(self) -> float:
         """The larger of the two."""
-        return max(self.side_by_side, self.on_cores)
+        return max(self.on_clock, self.on_cores)
 
     @property
     def limit(self) -> str:
-        """What it is that can't be quicker."""
-        if self.on_cores > self.side_by_side:
+        """What would help most if it were quicker."""
+        if self.on_cores > self.on_clock:
             return "the cores"
-        return "fetching" if self.fetch.seconds >= self.generate.seconds else "generation"
+        parts = {"fetching": self.fetch, "generation": self.generate, "augmentation": self.augment}
+        return max(parts, key=lambda name: parts[name].seconds)
 
     def efficiency(self, delivered: float) -> float:
         """The bound over the seconds that a batch really took: 1 is all that can be had."""

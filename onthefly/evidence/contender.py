@@ -18,6 +18,25 @@ def _none() -> int:
     return 0
 
 
+@dataclass
+class Tally:
+    """Synthetic samples, counted as they are delivered.
+
+    >>> tally = Tally()
+    >>> tally.add(3), tally.add(1.5), tally()
+    (None, None, 4.5)
+    """
+
+    count: float = 0.0
+
+    def add(self, count: float) -> None:
+        """So many more."""
+        self.count += count
+
+    def __call__(self) -> float:
+        return self.count
+
+
 @dataclass(frozen=True)
 class Contender:
     """Something that delivers batches.
@@ -29,7 +48,8 @@ class Contender:
         workers: processes that make batches, each one by itself: they come so many at once.
         ahead: batches that they make ahead, which are no measure of how fast they are.
         size: samples of a batch.
-        made: how many samples its generator has made for what it delivered, ever.
+        synthetic: how many synthetic samples it has delivered, ever.
+        made: how many its generator has made for that, ever.
     """
 
     name: str
@@ -38,7 +58,8 @@ class Contender:
     workers: int = 0
     ahead: int = 0
     size: Callable[[Any], int] = size_of
-    made: Callable[[], int] = _none
+    synthetic: Callable[[], float] = _none
+    made: Callable[[], float] = _none
 
 
 def endless(loader: Any, then: Callable[[Any], Any] | None = None) -> Open:

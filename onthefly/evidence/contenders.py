@@ -10,6 +10,7 @@ from torch.utils.data import default_collate
 from onthefly.augment.apply import is_kornia
 from onthefly.augment.fused import fused
 from onthefly.data.batches import to_device
+from onthefly.data.images import image_in
 from onthefly.evidence.alternatives import by_hand, from_files, in_getitem, prefetching
 from onthefly.evidence.contender import Contender, of_loader
 from onthefly.evidence.subject import Subject
@@ -58,8 +59,11 @@ def at(ratio: float) -> str:
 
 
 def of_mix(name: str, about: str, loader: MixLoader[Any]) -> Contender:
-    """A mix, which counts what its generator makes."""
-    return of_loader(name, about, loader, made=lambda: int(loader.meter.fresh.sum()))
+    """A mix, which counts what it delivers and what its generator makes."""
+    meter = loader.meter
+    return of_loader(
+        name, about, loader, synthetic=lambda: int(meter.synthetic.sum()), made=lambda: int(meter.fresh.sum())
+    )
 
 
 def _plain(subject: Subject) -> Made:
@@ -71,24 +75,34 @@ def _mix(subject: Subject) -> Made:
     if subject.mix is None:
         wrapped = wrap(subject.plain(), device=subject.device)
         return of_loader("mix", "your loader, wrapped, with nothing to mix: what wrapping alone costs", wrapped)
-    return of_mix("mix", "your loader as you wrapped it", subject.mixed())
+    return of_mix("mix", f"your loader as you wrapped it{_uses(subject)}", subject.mixed())
 
 
 def _at(subject: Subject, ratio: float) -> Made:
     if subject.generator is None:
         return _NO_GENERATOR
-    return of_mix(at(ratio), f"your mix, {ratio:.0%} of every class synthetic", subject.mixed(ratio))
+    about = f"your mix, {ratio:.0%} of every class synthetic wherever the generator can{_uses(subject)}"
+    return of_mix(at(ratio), about, subject.mixed(ratio))
 
 
+def _uses(subject: Subject) -> str:
+    """How often samples are used, where that is more than once."""
+    generator = subject.generator
+    uses = [1] if generator is None else generator.uses[generator.makes].tolist()
+    times = f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)} to {max(uses)}"
+    return f", each sample used {times} times" if max(uses) > 1 else ""
+
+
+_NO_AUGMENTATION = "the loader has no augmentation"
 _NO_GENERATOR = "there is no generator; pass one to wrap(), and its cost is told too"
 
 
 def _augmented(subject: Subject) -> Made:
     if subject.augment is None:
-        return "the loader has no augmentation"
+        return _NO_AUGMENTATION
     return of_loader(
         "plain + augment",
-        "the plain loader, its batches augmented in the loop by hand",
+        f"the plain loader, its batches augmented in the loop by hand{subject.not_fused}",
         subject.plain(),
         _run(subject, subject.sequential),
     )
@@ -96,10 +110,15 @@ def _augmented(subject: Subject) -> Made:
 
 def _fused(subject: Subject) -> Made:
     pipeline = subject.sequential
+    if pipeline is None:
+        return _NO_AUGMENTATION
     if not is_kornia(pipeline) or isinstance(pipeline, Mapping):
         return "the augmentation is no pipeline of Kornia's"
     return of_loader(
-        "plain + fused", "the same, with onthefly.augment.fused", subject.plain(), _run(subject, fused(pipeline))
+        "plain + fused",
+        "the plain loader, its batches augmented in the loop with onthefly.augment.fused",
+        subject.plain(),
+        _run(subject, fused(pipeline)),
     )
 
 
@@ -126,9 +145,10 @@ def _needs_collate(subject: Subject) -> str | None:
 def _needs_pictures(subject: Subject) -> str | None:
     fields = [] if subject.generator is None else list(subject.generator.spec.fields.values())
     is_picture = len(fields) == 1 and len(fields[0].shape) == 3 and fields[0].shape[0] in (1, 3)
-    if is_picture and fields[0].range == (0.0, 1.0) and _is_pair(cast(Mix, subject.mix).collate.example):
+    in_floats = image_in(subject.first, ndim=4) is not None
+    if is_picture and in_floats and fields[0].range == (0.0, 1.0) and _is_pair(cast(Mix, subject.mix).collate.example):
         return None
-    return "its samples are no pictures in [0, 1] with a label"
+    return "its samples are no pictures of floats in [0, 1] with a label"
 
 
 def _is_pair(sample: Any) -> bool:

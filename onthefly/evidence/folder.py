@@ -15,6 +15,7 @@ from onthefly.generators.checkpoint import load
 from onthefly.generators.families import family_of
 from onthefly.generators.latent import LatentGenerator
 from onthefly.loader import MixLoader
+from onthefly.mixing.given import at_least_one
 from onthefly.mixing.schedule import Schedule
 from onthefly.preview import folder_labels
 from onthefly.wrapping import wrap
@@ -78,7 +79,8 @@ def untrained(family: str, spec: Spec) -> FrozenGenerator:
 
 def _shape(generator: FrozenGenerator | None, size: int | None) -> tuple[int, int, int]:
     if generator is None:
-        return (3, size or _SIZE, size or _SIZE)
+        side = _SIZE if size is None else at_least_one(size, "size")
+        return 3, side, side
     channels, height, width = next(iter(generator.spec.fields.values())).shape
     if size not in (None, height):
         raise ValueError(

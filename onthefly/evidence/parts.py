@@ -13,6 +13,7 @@ from onthefly.evidence.bound import NOTHING, Bound, Part
 from onthefly.evidence.contender import Contender, of_loader
 from onthefly.evidence.subject import Subject
 from onthefly.evidence.timing import Round
+from onthefly.mixing.table import in_words
 from onthefly.wrapping import arguments_of
 
 _MOST = 2048  # samples in one forward
@@ -38,7 +39,9 @@ def generation(subject: Subject, count: int, seconds: float) -> Contender:
         while True:
             yield subject.generate(best, rng)
 
-    return Contender("generation", f"the generator alone, {best} samples at once", batches, size=lambda _: best)
+    return Contender(
+        "generation", f"the generator alone, {in_words(best, 'sample')} at once", batches, size=lambda _: best
+    )
 
 
 def augmentation(subject: Subject, share: float) -> Contender:
@@ -54,11 +57,15 @@ def augmentation(subject: Subject, share: float) -> Contender:
             with torch.no_grad():
                 yield change(batch, is_synthetic)
 
-    return Contender("augmentation", f"the augmentation alone, of {size} samples", batches, size=lambda _: size)
+    return Contender(
+        "augmentation", f"the augmentation alone, of {in_words(size, 'sample')}", batches, size=lambda _: size
+    )
 
 
-def bound_of(mix: Round, fetch: Round, generate: Round | None, augment: Round | None, *, cores: int | None) -> Bound:
-    """The bound of a batch of a mix, from rounds of its parts.
+def bound_of(
+    mix: Round, fetch: Round, generate: Round | None, augment: Round | None, *, cores: int | None, beside: bool = True
+) -> Bound:
+    """The bound of a batch of a mix, from rounds of its parts; ``cores`` and ``beside`` as ``Bound`` has them.
 
     >>> mix = Round(batches=10, samples=640, made=160, seconds=1.0, waiting=1.0, cpu=2.0, memory=0)
     >>> half = Round(batches=20, samples=1280, made=0, seconds=1.0, waiting=1.0, cpu=1.5, memory=0)
@@ -67,7 +74,7 @@ def bound_of(mix: Round, fetch: Round, generate: Round | None, augment: Round | 
     (0.05, 0.0125, 0.01875)
     """
     rows, made = mix.samples / mix.batches, mix.made / mix.batches
-    return Bound(_part(fetch, rows), _part(generate, made), _part(augment, rows), cores)
+    return Bound(_part(fetch, rows), _part(generate, made), _part(augment, rows), cores, beside)
 
 
 def _part(taken: Round | None, samples: float) -> Part:

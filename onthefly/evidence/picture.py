@@ -70,15 +70,15 @@ def _colour(name: str) -> str:
 def _draw_bounds(axes: Any, bench: "Bench", mixes: list[str]) -> None:
     labels = {}
     for place, name in enumerate(mixes):
-        bounds = sorted(bench.bounds(name), key=lambda one: one.seconds)
-        one, took = bounds[len(bounds) // 2], bench[name].step_seconds * 1e3
+        one, took = bench.bound(name), bench[name].step_seconds * 1e3
         fetch, generate, augment = (part.seconds * 1e3 for part in (one.fetch, one.generate, one.augment))
         labels["took"] = axes.barh(place, took, height=0.7, color=_FAINT)
         labels["fetch"] = axes.barh(place - 0.13, fetch, height=0.22, color=_FETCH)
         if generate:
-            labels["generate"] = axes.barh(place + 0.13, generate, height=0.22, color=_GENERATE)
+            left = 0 if one.beside else fetch
+            labels["generate"] = axes.barh(place + 0.13, generate, left=left, height=0.22, color=_GENERATE)
         if augment:
-            labels["augment"] = axes.barh(place, augment, left=max(fetch, generate), height=0.48, color=_AUGMENT)
+            labels["augment"] = axes.barh(place, augment, left=one.before_augment * 1e3, height=0.48, color=_AUGMENT)
         labels["bound"] = axes.vlines(one.seconds * 1e3, place - 0.42, place + 0.42, color=_INK)
         efficiency = f"{bench.efficiency(name).median:.0%} of the bound ({one.limit})"
         _write(axes, max(took, one.seconds * 1e3), place, efficiency)

@@ -9,7 +9,7 @@ from typing import Any, Self
 from onthefly.evidence.bound import Bound
 from onthefly.evidence.parts import bound_of
 from onthefly.evidence.picture import draw
-from onthefly.evidence.table import table
+from onthefly.evidence.table import WITH_A_BOUND, table
 from onthefly.evidence.timing import Round, Spread, ratios
 
 
@@ -49,7 +49,13 @@ class Row:
 
     @property
     def share(self) -> float:
-        """Of a mix: samples that its generator made, of all that it delivered."""
+        """Synthetic samples, of all that it delivered."""
+        return sum(one.synthetic for one in self.rounds) / sum(one.samples for one in self.rounds)
+
+    @property
+    def made(self) -> float:
+        """Samples that a generator made meanwhile, over all that it delivered: less than the share where they are used
+        again, or were made before."""
         return sum(one.made for one in self.rounds) / sum(one.samples for one in self.rounds)
 
     @property
@@ -65,7 +71,7 @@ class Bench:
     Attributes:
         rows: the contenders.
         parts: fetching, generation and augmentation alone.
-        left_out: contenders that there are none of here, and why.
+        left_out: contenders that there are none of here, and parts that could not be measured, and why.
         settings: what was asked for.
         machine: what it ran on, and when.
     """
@@ -94,25 +100,52 @@ class Bench:
     def bounds(self, name: str) -> tuple[Bound, ...]:
         """The bound of a mix's batches in each round; none where its parts could not be measured."""
         fetch = f"fetch, {name}"
-        if fetch not in self:
+        if fetch not in self or not self.left_out.keys().isdisjoint(("generation", "augmentation")):
             return ()
-        cores = self.machine["cores"] if self.machine["device"] == "CPU" else None
+        on_cpu = self.machine["device"] == "CPU"  # a GPU generates while the main process goes on
+        cores, beside = self.machine["cores"] if on_cpu else None, self.settings["workers"] > 0 or not on_cpu
         others = [self[part].rounds if part in self else () for part in ("generation", "augmentation")]
         pairs = enumerate(zip(self[name].rounds, self[fetch].rounds, strict=False))
         return tuple(
-            bound_of(one, alone, *(_nth(rounds, number) for rounds in others), cores=cores)
+            bound_of(one, alone, *(_nth(rounds, number) for rounds in others), cores=cores, beside=beside)
             for number, (one, alone) in pairs
         )
 
+    def bound(self, name: str) -> Bound:
+        """The one in the middle of ``bounds``.
+
+        Raises:
+            ValueError: as ``efficiency``.
+        """
+        bounds = sorted((bound for bound, _ in self._bounded(name)), key=lambda one: one.seconds)
+        return bounds[len(bounds) // 2]
+
     def efficiency(self, name: str) -> Spread:
-        """The bound of a mix over what its batches took: 1 is all that can be had."""
-        pairs = zip(self.bounds(name), self[name].rounds, strict=False)
-        return Spread.of([bound.efficiency(one.seconds / one.batches) for bound, one in pairs])
+        """The bound of a mix over what its batches took: 1 is all that can be had.
+
+        Raises:
+            ValueError: for a contender without a bound: no mix, of a stream, or measured with a step.
+        """
+        return Spread.of([bound.efficiency(took) for bound, took in self._bounded(name)])
 
     def utilisation(self, name: str) -> Spread:
-        """The share of the time in which a mix's generator did what it can do; see ``Bound.utilisation``."""
+        """The share of the time in which a mix's generator did what it can do; see ``Bound.utilisation``.
+
+        Raises:
+            ValueError: as ``efficiency``.
+        """
+        return Spread.of([bound.utilisation(took) for bound, took in self._bounded(name)])
+
+    def _bounded(self, name: str) -> list[tuple[Bound, float]]:
+        """The bound of each round, and the seconds that a batch took in it."""
         pairs = zip(self.bounds(name), self[name].rounds, strict=False)
-        return Spread.of([bound.utilisation(one.seconds / one.batches) for bound, one in pairs])
+        found = [(bound, one.seconds / one.batches) for bound, one in pairs]
+        if not found:
+            raise ValueError(
+                f"bench: expected a mix that has a bound, found {name!r}, for which no bound was measured; "
+                f"{WITH_A_BOUND}"
+            )
+        return found
 
     def __str__(self) -> str:
         return table(self)

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler
 
-from onthefly.augment.apply import Change, as_augment
+from onthefly.augment.apply import Change, as_augment, is_kornia, takes_bytes
 from onthefly.augment.fused import Fused
+from onthefly.augment.fusing.chunks import as_floats
 from onthefly.checks import is_stock
 from onthefly.data.batches import as_collated, default_device, to_device
+from onthefly.data.images import image_in, on_image
 from onthefly.data.normalize import Normalization, arrives_normalized
 from onthefly.data.processes import this_shard
 from onthefly.data.stream import MixStream
@@ -90,13 +92,29 @@ class Subject:
         return _unfused(self.augment)
 
     @property
+    def not_fused(self) -> str:
+        """What to add to a note where a mix is fused, and what it is compared with is not."""
+        return "; augmented by Kornia, not fused" if _is_fused(self.augment) else ""
+
+    @property
+    def where(self) -> str:
+        """Where samples are read."""
+        return "by the workers" if getattr(self.loader, "num_workers", 0) else "in the main process"
+
+    @property
     def normalized(self) -> Normalization | None:
         """How images arrive."""
         return None if self.mix is None else self.mix.collate.normalized
 
     def change(self, augment: Any) -> Change:
-        """An augmentation as it runs on a batch on the device."""
-        return as_augment(_on(augment, self.device), self.normalized)
+        """An augmentation as it runs on a batch on the device; of bytes, floats are made where it takes none."""
+        run = as_augment(_on(augment, self.device), self.normalized)
+        if not is_kornia(augment) or takes_bytes(augment) or not takes_bytes(self.augment):
+            return run
+        image = image_in(self.first, ndim=4, or_bytes=True)
+        if image is None or image.dtype != torch.uint8:
+            return run
+        return lambda batch, synthetic: run(on_image(batch, as_floats, 4, "augment", or_bytes=True), synthetic)
 
     def plain(self, **changes: Any) -> Any:
         """The loader as it was before somebody wrapped it, with workers and random numbers of its own; or with some
@@ -200,6 +218,10 @@ def _unfused(augment: Any) -> Any:
     if isinstance(augment, Mapping):
         return {side: _unfused(one) for side, one in augment.items()}
     return augment.pipeline if isinstance(augment, Fused) else augment
+
+
+def _is_fused(augment: Any) -> bool:
+    return any(map(_is_fused, augment.values())) if isinstance(augment, Mapping) else isinstance(augment, Fused)
 
 
 def _on(augment: Any, device: torch.device) -> Any:

@@ -10,11 +10,15 @@ if TYPE_CHECKING:
     from onthefly.evidence.result import Bench
 
 _WIDTH = 120
+_ALIKE = 0.02  # shares: a few batches are that far from what was asked for
 ALTERNATIVES = ("in __getitem__", "by hand", "from files")
+WITH_A_BOUND = "there is one for a mix of a wrapped DataLoader whose parts run alone, without step="
+_BESIDE = "max(fetch, generate) + augment"
+_IN_TURN = "fetch + generate + augment (0 workers: one after the other)"
 _BOUND = (
-    "The bound is max(fetch, generate) + augment, each measured alone; and where they share the cores of a CPU, no "
-    "less than the work of all three over the cores. The generator is busy for its time alone over the time that a "
-    "batch took."
+    "The bound is {}, each measured alone; and where they share the cores of a CPU, no less than the work of all three "
+    "over the cores. The generator is busy for its time alone over the time that a batch took. A little over 100% is "
+    "noise."
 )
 
 
@@ -35,7 +39,7 @@ def _head(bench: "Bench") -> list[str]:
     each = f"{in_words(settings['rounds'], 'round')} of {settings['seconds']:g} s each, in turn"
     what = [f"batches of {settings['batch_size']}"] if settings["batch_size"] else []
     what += [in_words(settings["workers"], "worker")] + (
-        [f"{settings['samples']} samples"] if settings["samples"] else []
+        [in_words(settings["samples"], "sample")] if settings["samples"] else []
     )
     device = "" if machine["device"] == "CPU" else f", {machine['device']}"
     versions = ", ".join(f"{name} {machine[name]}" for name in ("onthefly", "torch", "kornia", "python"))
@@ -47,6 +51,7 @@ def _head(bench: "Bench") -> list[str]:
 
 def _contenders(bench: "Bench") -> list[str]:
     stepped = bench.settings["step"]
+    again = any(row.made != row.share for row in bench.rows if row.name not in ALTERNATIVES)  # samples used again
     head = [
         "",
         "samples/s",
@@ -56,23 +61,32 @@ def _contenders(bench: "Bench") -> list[str]:
         *(["waiting"] if stepped else []),
         "memory",
         "synthetic",
+        *(["made"] if again else []),
         "x plain",
     ]
     rows = [head]
     for row in bench.rows:
         rate = row.rate
         waiting = [f"{row.waiting:.0%}"] if stepped else []
-        made = bench.settings["share"] if row.name in ALTERNATIVES else row.share
-        share = f"{made:.1%}" if made else ""
+        shares = [f"{share:.1%}" if row.share else "" for share in (row.share, *([row.made] if again else []))]
         plain = str(bench.ratio(row.name)) if "plain" in bench and row.name != "plain" else ""
         cells = [f"{rate.median:,.0f}", f"{rate.low:,.0f}", f"{rate.high:,.0f}", f"{row.step_seconds * 1e3:.2f}"]
-        rows.append([row.name + ("*" if row.cut else ""), *cells, *waiting, in_bytes(row.memory), share, plain])
+        rows.append([row.name + ("*" if row.cut else ""), *cells, *waiting, in_bytes(row.memory), *shares, plain])
     cut = ["* a batch takes longer than a round: not measured again"] if any(row.cut for row in bench.rows) else []
     return _aligned(rows) + cut
 
 
 def _versus(bench: "Bench") -> list[str]:
-    return [f"{mix} is {bench.ratio(mix, name)} times as fast as {_named(name)}" for mix, name in versus(bench)]
+    return [
+        f"{mix} is {bench.ratio(mix, name)} times as fast as {_named(name)}{_shares(bench, mix, name)}"
+        for mix, name in versus(bench)
+    ]
+
+
+def _shares(bench: "Bench", mix: str, name: str) -> str:
+    """Said where they differ, for who delivers fewer synthetic samples is faster."""
+    one, other = bench[mix].share, bench[name].share
+    return "" if abs(one - other) < _ALIKE else f"; but {one:.0%} of its samples are synthetic, {other:.0%} of theirs"
 
 
 def _named(name: str) -> str:
@@ -86,13 +100,14 @@ def _named(name: str) -> str:
 def _bounds(bench: "Bench") -> list[str]:
     mixes = [row.name for row in bench.rows if bench.bounds(row.name)]
     if not mixes:
-        return []
+        mixed = any(row.name.startswith("mix") for row in bench.rows)
+        return [f"no bound was measured: {WITH_A_BOUND}"] if mixed else []
     head = [
         "ms a batch",
         "fetch",
         "generate",
         "augment",
-        "side by side",
+        "by the clock",
         "on the cores",
         "bound",
         "limit",
@@ -100,15 +115,14 @@ def _bounds(bench: "Bench") -> list[str]:
         "of the bound",
         "generator busy",
     ]
+    shown = [bench.bound(name) for name in mixes]
     rows = [head]
-    for name in mixes:
-        bounds = sorted(bench.bounds(name), key=lambda one: one.seconds)
-        one = bounds[len(bounds) // 2]
+    for name, one in zip(mixes, shown, strict=True):
         times = [
             one.fetch.seconds,
             one.generate.seconds,
             one.augment.seconds,
-            one.side_by_side,
+            one.on_clock,
             one.on_cores,
             one.seconds,
         ]
@@ -116,7 +130,7 @@ def _bounds(bench: "Bench") -> list[str]:
         took = f"{bench[name].step_seconds * 1e3:.2f}"
         busy = f"{bench.utilisation(name).median:.0%}" if one.generate.seconds else ""
         rows.append([name, *cells, one.limit, took, f"{bench.efficiency(name).median:.0%}", busy])
-    return _aligned(rows) + _folded(_BOUND)
+    return _aligned(rows) + _folded(_BOUND.format(_BESIDE if all(one.beside for one in shown) else _IN_TURN))
 
 
 def _notes(bench: "Bench") -> list[str]:

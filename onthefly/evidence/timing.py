@@ -23,27 +23,33 @@ class Round:
     Attributes:
         batches: delivered while the clock ran.
         samples: in them.
-        made: how many of these the generator made.
+        made: synthetic samples that the generator made for these meanwhile.
         seconds: by the clock.
         waiting: seconds of them in ``next()``.
         cpu: seconds of all cores: this process, its threads, its workers.
         memory: bytes, at their highest.
         cut: whether a batch alone took longer than the round was to last: there are no other rounds then.
+        synthetic: samples that are; more than were made where some are used again, or were made before.
     """
 
     batches: int
     samples: int
-    made: int
+    made: float
     seconds: float
     waiting: float
     cpu: float
     memory: int
     cut: bool = False
+    synthetic: float = 0.0
 
     @property
     def rate(self) -> float:
         """Samples a second."""
         return self.samples / self.seconds
+
+
+class StepError(RuntimeError):
+    """The user's training step raised: no contender's doing."""
 
 
 class Spread(NamedTuple):
@@ -106,20 +112,31 @@ class _Clock:
         """Batches for so many seconds, and how many at least and at most."""
         self._wait()
         self.usage.begin()
-        count, samples, waiting, made = 0, 0, 0.0, self.contender.made()
+        count, samples, waiting = 0, 0, 0.0
+        made, synthetic = self.contender.made(), self.contender.synthetic()
         begin = perf_counter()
         while count < least or (count < most and perf_counter() - begin < seconds):
             asked = perf_counter()
             batch = next(self.batches)
             waiting += perf_counter() - asked
             if self.step is not None:
-                self.step(batch)
+                self._take(self.step, batch)
             count, samples = count + 1, samples + self.contender.size(batch)
             self.usage.look()
         self._wait()
         taken = perf_counter() - begin
-        made = self.contender.made() - made
-        return Round(count, samples, made, taken, waiting, self.usage.cpu_seconds, self.usage.peak_bytes)
+        made, synthetic = self.contender.made() - made, self.contender.synthetic() - synthetic
+        used = self.usage.cpu_seconds, self.usage.peak_bytes
+        return Round(count, samples, made, taken, waiting, *used, synthetic=synthetic)
+
+    def _take(self, step: Step, batch: Any) -> None:
+        try:
+            step(batch)
+        except Exception as error:
+            raise StepError(
+                f"bench: your step raised {type(error).__name__} for a batch of the contender {self.contender.name!r}: "
+                f"{error}; see that step(batch) runs on what that delivers, or choose others with contenders=[...]"
+            ) from error
 
     def _wait(self) -> None:
         if self.device.type == "cuda":

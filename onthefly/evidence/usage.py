@@ -76,4 +76,4 @@ def memory_in_words(device: torch.device) -> str:
     """What ``Usage.peak_bytes`` counts."""
     if device.type == "cuda":
         return "highest allocated on the device (torch.cuda.max_memory_allocated)"
-    return "highest resident set of this process, and what its workers have for themselves"
+    return "highest resident set of this process, shared by all contenders, and what each one's workers have alone"

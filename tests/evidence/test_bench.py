@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import onthefly
 from onthefly.evidence import Bench, bench
 from onthefly.evidence.timing import Spread
-from onthefly.testing import CountingGenerator, FaultyGenerator
+from onthefly.testing import CountingGenerator
 
 SHAPE = (3, 8, 8)
 DATA = TensorDataset(torch.rand(60, *SHAPE), torch.arange(60) % 3)
@@ -67,7 +67,7 @@ def test_figures_follow_from_the_rounds(found: Bench) -> None:
     assert found.ratio("mix 0.5", "by hand") == Spread.of(by_hand)
     bound, *_ = found.bounds("mix 0.5")
     batch = ones[0].seconds / ones[0].batches
-    assert bound.seconds == max(bound.side_by_side, bound.on_cores) > 0
+    assert bound.seconds == max(bound.on_clock, bound.on_cores) > 0
     assert found.efficiency("mix 0.5").high >= bound.seconds / batch >= found.efficiency("mix 0.5").low
     assert found.utilisation("mix 0.5").median > 0
     assert found.bounds("plain") == ()
@@ -225,11 +225,123 @@ def test_a_missing_package_is_told_before_anything_runs(
     assert generator.calls == calls
 
 
-def test_what_a_contender_raises_names_it() -> None:
-    loader = wrapped(generator=FaultyGenerator(CountingGenerator(SHAPE, classes=3), "raise", call=3))
+class Limited(CountingGenerator):
+    """One that makes so many samples at once, at least and at most."""
+
+    least, most = 0, 1_000_000
+
+    def sample(self, labels: Any, keys: Any, sources: Any = None) -> Any:
+        if not self.least <= len(labels) <= self.most:
+            raise RuntimeError("on purpose")
+        return super().sample(labels, keys, sources)
+
+
+def test_an_alternative_that_fails_is_left_out() -> None:
+    chosen = ["plain", "mix 0.5", "in __getitem__", "by hand"]
+    generator = Limited(SHAPE, classes=3)
+    generator.least = 2
+    loader = wrapped(generator=generator)
+    found = bench(loader, **QUICK, contenders=chosen)
+    assert [row.name for row in found.rows] == ["plain", "mix 0.5", "by hand"]
+    assert found.left_out == {"in __getitem__": "it raised RuntimeError: on purpose"}
+    assert "left out: in __getitem__: it raised RuntimeError: on purpose" in str(found)
+    with pytest.raises(ValueError, match=r"contenders: expected one that can be measured.*on purpose"):
+        bench(loader, **QUICK, contenders=["in __getitem__"])
+
+
+def test_a_part_that_fails_leaves_no_bound() -> None:
+    generator = Limited(SHAPE, classes=3)
+    generator.most = 9
+    found = bench(wrapped(generator=generator), **QUICK, contenders=["plain", "mix"])
+    assert found.left_out == {"generation": "it raised RuntimeError: on purpose"}
+    assert found.bounds("mix") == ()
+    assert "no bound was measured" in str(found)
+
+
+def test_what_the_loader_itself_raises_names_the_contender(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = wrapped(generator=Limited(SHAPE, classes=3))
+    monkeypatch.setattr(Limited, "most", 0)
     with pytest.raises(RuntimeError, match="on purpose") as caught:
-        bench(loader, **QUICK, contenders=["plain", "by hand"])
-    assert "'by hand'" in caught.value.__notes__[0]
+        bench(loader, **QUICK, contenders=["plain", "mix"])
+    assert "'mix'" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("name", ["plain", "by hand"])
+def test_a_step_that_raises_is_told(name: str) -> None:
+    def step(batch: Any) -> None:
+        raise KeyError("a layer")
+
+    with pytest.raises(RuntimeError, match=f"your step raised KeyError for a batch of the contender '{name}'.*a layer"):
+        bench(wrapped(), step=step, **QUICK, contenders=[name])
+
+
+def test_bytes_become_floats_for_who_takes_none() -> None:
+    data = TensorDataset((DATA.tensors[0] * 255).byte(), DATA.tensors[1])
+    in_bytes = CountingGenerator(SHAPE, classes=3).map(lambda image, label: [(image * 255).byte(), label])
+    pipeline = onthefly.augment.fused(onthefly.augment.image(SHAPE))
+    loader = onthefly.wrap(DataLoader(data, 20, shuffle=True), in_bytes, ratio=0.25, augment=pipeline, device="cpu")
+    seen: dict[str, Any] = {}
+    names = ["plain + augment", "plain + fused", "mix 0.25", "in __getitem__", "by hand"]
+    for name in names:
+        bench(loader, step=lambda batch, name=name: seen.update({name: batch[0]}), **QUICK, contenders=[name])
+    assert {name: (images.dtype, bool(images.max() <= 1)) for name, images in seen.items()} == dict.fromkeys(
+        names, (torch.float32, True)
+    )
+    assert all(images.mean() > 0.1 for images in seen.values())
+    found = bench(loader, **QUICK, contenders=["plain", "by hand", "from files"])
+    assert "floats" in found.left_out["from files"]
+    assert "augmented by Kornia, not fused" in found["by hand"].about
+
+
+def test_what_is_delivered_and_what_is_made() -> None:
+    found = bench(wrapped(generator=CountingGenerator(SHAPE, classes=3).reused(4)), **QUICK)
+    mix = found["mix 0.5"]
+    assert mix.share == pytest.approx(0.5, abs=0.11)
+    assert 0 < mix.made < 0.8 * mix.share
+    assert mix.about.endswith("each sample used 4 times")
+    assert found["in __getitem__"].share == found["from files"].share == pytest.approx(0.25)
+    assert found["in __getitem__"].made == pytest.approx(0.25)
+    assert found["from files"].made == 0
+    heading = next(line for line in str(found).splitlines() if "samples/s" in line)
+    assert "synthetic   made" in heading
+
+
+def test_a_mix_with_fewer_synthetic_samples_is_not_flattered() -> None:
+    with pytest.warns(UserWarning, match="can't make 1, 2"):
+        loader = wrapped(generator={0: CountingGenerator(SHAPE, classes=3)}, ratio={0: 0.25})
+    found = bench(loader, **QUICK, contenders=["plain", "mix 0.25", "by hand"])
+    assert found["mix 0.25"].share == pytest.approx(0.25 / 3, abs=0.05)
+    assert "wherever the generator can" in found["mix 0.25"].about
+    assert "of its samples are synthetic, 25% of theirs" in str(found)
+
+
+def test_there_is_no_figure_without_a_bound() -> None:
+    found = bench(wrapped(), step=lambda batch: None, **QUICK, contenders=["plain", "mix"])
+    for figure in (found.efficiency, found.utilisation, found.bound):
+        with pytest.raises(ValueError, match=r"no bound was measured.*without step="):
+            figure("mix")
+    assert "no bound was measured" in str(found)
+
+
+def test_a_folder_that_can_not_be_is_told_before_anything_runs() -> None:
+    Path("taken").write_text("a file")
+    generator = CountingGenerator(SHAPE, classes=3)
+    loader = wrapped(generator=generator)
+    calls = generator.calls
+    with pytest.raises(OSError, match="taken"):
+        bench(loader, **QUICK, out="taken")
+    assert generator.calls == calls
+
+
+@pytest.mark.parametrize(
+    ("workers", "where", "bound"), [(0, "in the main", "0 workers"), (1, "by the workers", "max(")]
+)
+def test_notes_say_who_reads(workers: int, where: str, bound: str) -> None:
+    found = bench(wrapped(workers), **QUICK, contenders=["plain + fused", "mix", "in __getitem__", "from files"])
+    assert where in found["in __getitem__"].about
+    assert where in found["from files"].about
+    assert bound in str(found)
+    assert found.left_out["plain + fused"] == "the loader has no augmentation"
 
 
 def test_an_unknown_row_is_told(found: Bench) -> None:

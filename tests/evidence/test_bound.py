@@ -18,6 +18,7 @@ def a_round(**changes: float) -> Round:
         (0.4, 0.1, 0.2, 0.6, "fetching"),
         (0.1, 0.4, 0.2, 0.6, "generation"),
         (0.3, 0.3, 0.0, 0.3, "fetching"),
+        (0.1, 0.2, 0.4, 0.6, "augmentation"),
     ],
 )
 def test_fetching_beside_generation_then_augmentation(
@@ -37,6 +38,12 @@ def test_shared_cores_can_do_no_more_than_their_work() -> None:
     assert Bound(*parts, cores=2).limit == "the cores"
     assert Bound(*parts, cores=4).seconds == pytest.approx(0.4)
     assert Bound(*parts, cores=4).limit == "generation"
+
+
+def test_without_workers_one_comes_after_the_other() -> None:
+    bound = Bound(Part(0.4, 0.4), Part(0.1, 0.1), Part(0.2, 0.2), cores=2, beside=False)
+    assert bound.seconds == pytest.approx(0.7)
+    assert bound.limit == "fetching"
 
 
 def test_the_parts_are_reckoned_for_the_batch_that_the_mix_delivered() -> None:

@@ -32,7 +32,7 @@ def raw() -> dict[str, Any]:
     ]
     return {
         "machine_info": {"onthefly": dict(found.machine), "node": "somebody's"},
-        "commit_info": {"id": "0123456789abcdef"},
+        "commit_info": {"id": "0123456789abcdef" * 2 + "01234567"},
         "benchmarks": [{"group": "a group", "extra_info": info, "stats": {"data": [1.0] * 9999}} for info in infos],
     }
 
@@ -44,6 +44,7 @@ def test_a_run_becomes_a_page_and_a_small_file(
     monkeypatch.setattr(sys, "argv", ["results.py", "raw.json", "--out", "results"])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     written, page = sorted(Path("results").iterdir())
+    assert "; commit 0123456789.\n" in page.read_text()
     assert str(written) in capsys.readouterr().out
     assert written.stem == page.stem
     assert written.name.startswith(raw["machine_info"]["onthefly"]["date"][:10])
@@ -65,3 +66,32 @@ def test_goals_are_met_or_missed_by_their_figures(raw: dict[str, Any]) -> None:
     kept = Bench.from_plain(raw["benchmarks"][1]["extra_info"]["bench"])
     assert found[2][3] == kept.ratio("mix 0.25", "by hand")
     assert found[4][3] == kept.utilisation("mix")
+
+
+@pytest.mark.parametrize("text", [None, "", '{"benchmarks": []}'])
+def test_a_run_without_a_benchmark_says_so(monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
+    if text is not None:
+        Path("raw.json").write_text(text)
+    monkeypatch.setattr(sys, "argv", ["results.py", "raw.json"])
+    with pytest.raises(SystemExit, match="no benchmark ran"):
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+
+
+def test_a_page_tells_only_what_is_known(raw: dict[str, Any]) -> None:
+    names = runpy.run_path(str(SCRIPT))
+    raw["commit_info"]["id"] = "unversioned"
+    raw["benchmarks"] = raw["benchmarks"][:1]
+    shown = names["page"](names["boiled_down"](raw))
+    assert "commit" not in shown
+    assert "Goals" not in shown
+    assert "| wrap | DataLoader |" in shown
+
+
+def test_a_goal_without_its_contender_is_not_measured(raw: dict[str, Any]) -> None:
+    names = runpy.run_path(str(SCRIPT))
+    contest = raw["benchmarks"][1]["extra_info"]["bench"]
+    contest["rows"] = [row for row in contest["rows"] if row["name"] != "by hand"]
+    contest["left_out"] = {"by hand": "it raised", "generation": "it raised"}
+    shown = names["page"](names["boiled_down"](raw))
+    assert "| times a loop by hand | at least 1.5 | not measured |  |" in shown
+    assert "| delivered, of the bound | at least 0.9 | not measured |  |" in shown
