@@ -132,6 +132,15 @@ def test_bench_a_checkpoint_and_nothing_at_all(
     assert "What would a generator add? Type --family gan" in shown
 
 
+def test_bench_prints_its_table_before_it_writes(
+    type_in: Any, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("found", "bench.json").mkdir(parents=True)
+    with pytest.raises(SystemExit, match=r"bench\.json"):
+        type_in("bench", "pictures", *QUICK.split(), "--out", "found", "--contenders", "plain", "mix")
+    assert "samples/s" in capsys.readouterr().out
+
+
 def test_explain_counts_and_labels(type_in: Any, capsys: pytest.CaptureFixture[str]) -> None:
     rows = np.repeat([0, 1, 2], [6, 3, 1])
     np.save("numbers.npy", rows)
