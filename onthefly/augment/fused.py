@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
 import torch
@@ -46,8 +46,8 @@ def fused(
     Args:
         pipeline: an ``AugmentationSequential`` with any ``data_keys``, an ``ImageSequential``, an ``nn.Sequential``,
             one operation or a list of them. It is left as it is.
-        exact: Kornia's own values, within 1e-4: a warp for each operation that moves pixels, a clamp wherever Kornia
-            clamps, Kornia's own noise.
+        exact: Kornia's own values, within 1e-4 but for ties of the nearest pixel: a warp for each operation that moves
+            pixels, a clamp wherever Kornia clamps, Kornia's own noise.
         compile: the pointwise pass as one kernel, by ``torch.compile``, which takes its time for the first batch.
 
     Raises:
@@ -150,8 +150,9 @@ class Fused(nn.Module):
 
     def _run(self, parts: list[Part], keys: list[Any], values: list[Any]) -> list[Any]:
         unit = not self.exact  # images are expected in [0, 1]
-        if parts and parts[0].kind == AS_IT_IS and not is_of_kornia(parts[0].operations[0].module):
-            values = [own(value, value) for value in values]  # it may work in place
+        first = takewhile(lambda part: part.kind == AS_IT_IS, parts)
+        if not all(is_of_kornia(part.operations[0].module) for part in first):
+            values = [own(value, value) for value in values]  # others may work in place
         for is_fused, group in groupby(parts, lambda part: part.kind != AS_IT_IS):
             if is_fused:
                 values, unit = self._run_fused(list(group), keys, values, unit)
