@@ -184,8 +184,8 @@ class Fused(nn.Module):
         return values, unit
 
     def _run_as_it_is(self, one: Operation, keys: list[Any], values: list[Any]) -> list[Any]:
-        from kornia.augmentation import MixAugmentationBaseV2
-        from kornia.augmentation.container.ops import AugmentationSequentialOps
+        from kornia.augmentation import MixAugmentationBaseV2, RigidAffineAugmentationBase2D
+        from kornia.augmentation.container.ops import AugmentationSequentialOps, InputSequentialOps
         from kornia.augmentation.container.params import ParamItem
 
         item = ParamItem(one.name, one.params)
@@ -193,6 +193,8 @@ class Fused(nn.Module):
         done: Any = run.transform(*values, module=one.module, param=item, extra_args=dict(self._given.all))
         mixes = isinstance(one.module, MixAugmentationBaseV2)  # which raise when asked
         matrix = None if mixes else getattr(one.module, "transform_matrix", None)
+        if isinstance(one.module, RigidAffineAugmentationBase2D):  # whose own is of the last image
+            matrix = InputSequentialOps.get_transform_matrix(one.module, item, None)
         if isinstance(matrix, Tensor) and matrix.shape[-2:] == (3, 3):
             self._note(matrix.detach().to("cpu", torch.float64))
         return [done] if len(keys) == 1 else list(done)

@@ -106,6 +106,7 @@ def test_how_masks_are_read_is_told_where_it_is_asked_for() -> None:
 @pytest.mark.parametrize("step", [FLIP, K.RandomInvert(), K.RandomErasing(), nn.Identity(), nn.ReLU(inplace=True)])
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_what_was_given_can_be_written_to_and_stays(step: Any, p: float) -> None:
+    step = copy.deepcopy(step)
     off = K.RandomErasing(p=0.0)  # hands on what it is given
     if hasattr(step, "p"):
         step.p = p
@@ -180,6 +181,7 @@ def test_masks_and_points_without_their_image_move_by_the_parameters_of_an_earli
     expected, params = ours(*data), ours._params
     matrix = ours.transform_matrix
     ours(*data)
+    assert not torch.equal(ours.transform_matrix, matrix)
     for one, other in zip(ours(*data[1:], params=params, data_keys=["mask", "keypoints"]), expected[1:], strict=True):
         assert torch.equal(one, other)
     assert torch.equal(ours.transform_matrix, matrix)
