@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
 import torch
@@ -46,8 +46,8 @@ def fused(
     Args:
         pipeline: an ``AugmentationSequential`` with any ``data_keys``, an ``ImageSequential``, an ``nn.Sequential``,
             one operation or a list of them. It is left as it is.
-        exact: Kornia's own values, within 1e-4: a warp for each operation that moves pixels, a clamp wherever Kornia
-            clamps, Kornia's own noise.
+        exact: Kornia's own values, within 1e-4 but for ties of the nearest pixel: a warp for each operation that moves
+            pixels, a clamp wherever Kornia clamps, Kornia's own noise.
         compile: the pointwise pass as one kernel, by ``torch.compile``, which takes its time for the first batch.
 
     Raises:
@@ -150,8 +150,9 @@ class Fused(nn.Module):
 
     def _run(self, parts: list[Part], keys: list[Any], values: list[Any]) -> list[Any]:
         unit = not self.exact  # images are expected in [0, 1]
-        if parts and parts[0].kind == AS_IT_IS and not is_of_kornia(parts[0].operations[0].module):
-            values = [own(value, value) for value in values]  # it may work in place
+        first = takewhile(lambda part: part.kind == AS_IT_IS, parts)
+        if not all(is_of_kornia(part.operations[0].module) for part in first):
+            values = [own(value, value) for value in values]  # others may work in place
         for is_fused, group in groupby(parts, lambda part: part.kind != AS_IT_IS):
             if is_fused:
                 values, unit = self._run_fused(list(group), keys, values, unit)
@@ -183,8 +184,8 @@ class Fused(nn.Module):
         return values, unit
 
     def _run_as_it_is(self, one: Operation, keys: list[Any], values: list[Any]) -> list[Any]:
-        from kornia.augmentation import MixAugmentationBaseV2
-        from kornia.augmentation.container.ops import AugmentationSequentialOps
+        from kornia.augmentation import MixAugmentationBaseV2, RigidAffineAugmentationBase2D
+        from kornia.augmentation.container.ops import AugmentationSequentialOps, InputSequentialOps
         from kornia.augmentation.container.params import ParamItem
 
         item = ParamItem(one.name, one.params)
@@ -192,6 +193,8 @@ class Fused(nn.Module):
         done: Any = run.transform(*values, module=one.module, param=item, extra_args=dict(self._given.all))
         mixes = isinstance(one.module, MixAugmentationBaseV2)  # which raise when asked
         matrix = None if mixes else getattr(one.module, "transform_matrix", None)
+        if isinstance(one.module, RigidAffineAugmentationBase2D):  # whose own is of the last image
+            matrix = InputSequentialOps.get_transform_matrix(one.module, item, None)
         if isinstance(matrix, Tensor) and matrix.shape[-2:] == (3, 3):
             self._note(matrix.detach().to("cpu", torch.float64))
         return [done] if len(keys) == 1 else list(done)

@@ -7,6 +7,8 @@ import kornia.augmentation as K
 import pytest
 import torch
 from kornia.constants import DataKey
+from kornia.geometry.boxes import Boxes
+from kornia.geometry.keypoints import Keypoints
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -104,6 +106,8 @@ def test_how_masks_are_read_is_told_where_it_is_asked_for() -> None:
 @pytest.mark.parametrize("step", [FLIP, K.RandomInvert(), K.RandomErasing(), nn.Identity(), nn.ReLU(inplace=True)])
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_what_was_given_can_be_written_to_and_stays(step: Any, p: float) -> None:
+    step = copy.deepcopy(step)
+    off = K.RandomErasing(p=0.0)  # hands on what it is given
     if hasattr(step, "p"):
         step.p = p
     data = [
@@ -116,7 +120,7 @@ def test_what_was_given_can_be_written_to_and_stays(step: Any, p: float) -> None
     ]
     keys = ["input", "mask", "mask", "keypoints", "bbox_xyxy", "class"]
     before = [[one.clone() for one in part] if isinstance(part, list) else [part.clone()] for part in data]
-    for part in fused(K.AugmentationSequential(step, data_keys=keys))(*data):
+    for part in fused(K.AugmentationSequential(off, step, data_keys=keys))(*data):
         for one in part if isinstance(part, list) else [part]:
             one.zero_()
     for part, kept in zip(data, before, strict=True):
@@ -157,3 +161,27 @@ def test_one_move_of_whole_pixels_is_left_to_kornia(step: Any, images: Tensor) -
     expected = pipeline(floats, params=ours._params)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
     assert [part.kind for part in ours.explain().parts] == ["as it is", "pointwise", "as it is"]
+
+
+def test_boxes_and_keypoints_of_kornia_are_left_as_they_were() -> None:
+    points = Keypoints.from_tensor(torch.rand(2, 3, 2))
+    boxes = Boxes.from_tensor(torch.tensor([[[1.0, 1.0, 4.0, 5.0]]] * 2), mode="xyxy")
+    before = [points.data.clone(), boxes.data.clone()]
+    pipeline = K.AugmentationSequential(K.RandomInvert(), data_keys=["input", "keypoints", "bbox"])
+    for part in fused(pipeline)(torch.rand(2, 3, 8, 8), points, boxes)[1:]:
+        part.data.zero_()
+    assert torch.equal(points.data, before[0])
+    assert torch.equal(boxes.data, before[1])
+
+
+def test_masks_and_points_without_their_image_move_by_the_parameters_of_an_earlier_call() -> None:
+    torch.manual_seed(0)
+    pipeline = K.AugmentationSequential(FLIP, K.RandomInvert(), data_keys=["input", "mask", "keypoints"])
+    ours, data = fused(pipeline), [torch.rand(5, 3, 9, 8), torch.rand(5, 1, 9, 8), torch.rand(5, 3, 2) * 7]
+    expected, params = ours(*data), ours._params
+    matrix = ours.transform_matrix
+    ours(*data)
+    assert not torch.equal(ours.transform_matrix, matrix)
+    for one, other in zip(ours(*data[1:], params=params, data_keys=["mask", "keypoints"]), expected[1:], strict=True):
+        assert torch.equal(one, other)
+    assert torch.equal(ours.transform_matrix, matrix)

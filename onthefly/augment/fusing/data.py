@@ -33,14 +33,13 @@ def along(key: str, value: Any, part: Part, moved: Moved | None) -> Any:
 
 
 def own(output: Any, given: Any) -> Any:
-    """A result that shares no memory with what was given, so that writing to one leaves the other as it is; of tensors
-    and lists of them."""
-    if isinstance(output, Tensor) and isinstance(given, Tensor):
-        shared = output.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
-        return output.clone() if shared else output
+    """A result that shares no memory with what was given, so that writing to one leaves the other as it is."""
     if isinstance(output, list) and isinstance(given, Sequence):
         return [own(*pair) for pair in zip(output, given, strict=True)]
-    return output
+    shared = output is given
+    if isinstance(output, Tensor) and isinstance(given, Tensor):
+        shared = output.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
+    return output.clone() if shared and hasattr(output, "clone") else output
 
 
 def _masks(value: Any, part: Part, warp: Warp | None) -> Any:
