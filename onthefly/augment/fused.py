@@ -132,7 +132,10 @@ class Fused(nn.Module):
         values = front._arguments_preproc(*shown, data_keys=keys, params=params)
         images = [arg for key, arg in zip(keys, args, strict=True) if key.name == "IMAGE"]
         if not images and params is None:
-            raise ValueError("augment.fused: expected an image or the params of an earlier call, found neither")
+            raise ValueError(
+                "augment.fused: expected an image or the params of an earlier call, found neither; give the image too, "
+                "or write params=fused._params after a call with one"
+            )
         shapes = {tuple(image.shape) for image in images}
         shape = tuple(images[0].shape) if images else shape_before(params or ())
         if params is None:

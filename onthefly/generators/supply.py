@@ -169,10 +169,12 @@ class Supply:
     def _include_checks(self, keys: list[int]) -> None:
         """Where checks wait, a batch is checked with all forwards that its samples were made in."""
         checks = waiting()
-        used = {id(one): one for one in (self._unchecked.get(key) for key in keys) if one is not None}
-        for one in used.values() if checks is not None else ():
-            if not one.passed:
-                checks.include(one)  # type: ignore[union-attr]
+        if checks is None:
+            return
+        used = {self._unchecked[key] for key in keys if key in self._unchecked}
+        for forward in used:
+            if not forward.passed:
+                checks.include(forward)
 
     def _forget_what_was_skipped(self) -> None:
         """A forward is held whole by any of its samples; those of skipped batches would never let it go."""

@@ -1,7 +1,7 @@
 """What each of Kornia's pointwise operations does, said to a palette."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -202,8 +202,7 @@ def _salt_and_pepper(palette: Palette, operation: Operation) -> None:
 
 
 def _hardtanh(palette: Palette, operation: Operation) -> None:
-    module = operation.module
-    assert isinstance(module, nn.Hardtanh)
+    module = cast(nn.Hardtanh, operation.module)
     palette.limit(float(module.min_val), float(module.max_val))
 
 

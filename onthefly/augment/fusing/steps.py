@@ -1,9 +1,9 @@
 """Parts made ready for a batch: small tensors, sent to the device at once; and run on images, masks and points."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -96,9 +96,7 @@ def painted(part: Part, device: torch.device, *, exact: bool, uniform: bool, uni
     samples, channels = _known(part.shapes[0])[:2]
     palette = Palette(samples, channels, strict=exact, uniform=uniform, unit=unit, device=device)
     for one in part.operations:
-        paint = painter(one, channels)
-        assert callable(paint)
-        paint(palette, one)
+        cast(Callable[..., None], painter(one, channels))(palette, one)
     stages = tuple(palette.done())
     return Paint(stages, uniform), palette.unit
 
@@ -125,8 +123,8 @@ def _product(part: Part, given: Any) -> Tensor:
 
 
 def _known(shape: Shape | None) -> tuple[int, ...]:
-    assert shape is not None, "parts are made ready for a batch, whose shape is known"
-    return tuple(shape)
+    """Parts are made ready for a batch, whose shape is known."""
+    return tuple(cast(Shape, shape))
 
 
 def _size(shape: Shape | None) -> Size:
