@@ -28,6 +28,9 @@ class Purpose(IntEnum):
     RELABEL = 10
     RANK = 11
     REFILL = 12
+    ATTRIBUTE = 13
+    HELD_OUT = 14
+    TRAINING = 15
 
 
 def hash64(*parts: int | Ints | UInts) -> UInts:
