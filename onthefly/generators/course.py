@@ -15,6 +15,7 @@ from onthefly.generators.trainer import Trainer
 from onthefly.mixing.keys import Purpose, sample_key
 
 _LOOKS = 20  # at held-out samples, and for people, over a training
+_LEAST = 50  # steps between two of them
 _PATIENCE = 6  # looks without a better score, after which training ends
 _SECONDS = 60.0  # between two states
 _SHOWN_EVERY = 10  # steps between losses that people see: a look at them waits for the device
@@ -56,7 +57,7 @@ class Course:
         self.scores: list[float] = []
         self._kept: dict[str, Any] | None = None
         self._apart = shown.held_out()
-        self._every = max(1, steps // _LOOKS)
+        self._every = max(_LEAST, steps // _LOOKS)
         if resume is not None and resume.exists():
             self._go_on(read_state(resume))
 

@@ -165,6 +165,6 @@ class LatentGenerator(NetworkGenerator):
         check_bfloat16(made, expected, self.spec.field.range)
 
 
-def _plain_call(network: nn.Module, noise: Tensor, labels: Tensor) -> Tensor:
-    samples: Tensor = network(noise, labels)
+def _plain_call(network: nn.Module, noise: Tensor, labels: Tensor, **beside: Tensor) -> Tensor:
+    samples: Tensor = network(noise, labels, **beside)
     return samples

@@ -49,19 +49,20 @@ class Conditional(nn.Module):
     Args:
         target: what to make.
         latent: numbers of noise; the class becomes as many.
+
+    Attributes:
+        told: how many numbers it is told in all.
     """
 
     def __init__(self, target: Target, latent: int) -> None:
         super().__init__()
+        self.told = 2 * latent + target.conditions
         self.embedding = nn.Embedding(target.classes, latent)
-        self.conditions = nn.Linear(target.conditions, latent, bias=False) if target.conditions else None
 
     def code(self, noise: Tensor, label: Tensor, conditions: Tensor | None) -> Tensor:
-        """All of it in one vector, ``float32[N, 2 latent]``, both halves equally long."""
-        kind: Tensor = self.embedding(label)
-        if self.conditions is not None:
-            kind = kind + self.conditions(conditions)
-        return torch.cat([noise, F.normalize(kind, dim=1) * math.sqrt(noise.shape[1])], dim=1)
+        """All of it in one vector, ``float32[N, told]``: the class is as long as the noise."""
+        kind = F.normalize(self.embedding(label), dim=1) * math.sqrt(noise.shape[1])
+        return torch.cat([noise, kind] if conditions is None else [noise, kind, conditions], dim=1)
 
 
 class GridDecoder(Conditional):
@@ -79,8 +80,8 @@ class GridDecoder(Conditional):
         convolution, _ = _CONVOLUTIONS[len(target.sides)]
         self.sides, self.bounded = target.sides, target.bounded
         self.smallest = tuple(math.ceil(side / step ** (len(channels) - 1)) for side in self.sides)
-        self.start = nn.Linear(2 * latent, channels[0] * math.prod(self.smallest))
-        self.blocks = nn.ModuleList(_Up(*pair, 2 * latent, len(self.sides)) for pair in pairwise(channels))
+        self.start = nn.Linear(self.told, channels[0] * math.prod(self.smallest))
+        self.blocks = nn.ModuleList(_Up(*pair, self.told, len(self.sides)) for pair in pairwise(channels))
         self.end = convolution(channels[-1], target.shape[0], 3 if step == 2 else 7, padding="same")
 
     def forward(self, noise: Tensor, label: Tensor, conditions: Tensor | None = None) -> Tensor:
@@ -132,8 +133,8 @@ class VectorDecoder(Conditional):
     def __init__(self, target: Target, latent: int, width: int) -> None:
         super().__init__(target, latent)
         self.bounded = target.bounded
-        self.start = nn.Linear(2 * latent, _WIDER * width)
-        self.layers = nn.ModuleList(_Layer(_WIDER * width, 2 * latent) for _ in range(_LAYERS))
+        self.start = nn.Linear(self.told, _WIDER * width)
+        self.layers = nn.ModuleList(_Layer(_WIDER * width, self.told) for _ in range(_LAYERS))
         self.end = nn.Linear(_WIDER * width, target.shape[0])
 
     def forward(self, noise: Tensor, label: Tensor, conditions: Tensor | None = None) -> Tensor:

@@ -103,6 +103,9 @@ class Shown:
             collate_fn=HostCollate(_collate),
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
+            generator=torch.Generator().manual_seed(
+                self.seed
+            ),  # else it would draw from the global one, when it begins
         )
         epoch, step = divmod(step, len(mixed.sampler) // size)
         while True:
@@ -204,7 +207,7 @@ def _checked_conditions(conditions: Mapping[str, Sequence[Any]], count: int) -> 
                 f"conditions: expected a value of {name} for each of {count} samples, found {len(values)}; pass "
                 f"conditions={{{name!r}: [...]}} in the order of the dataset"
             )
-    return dict(conditions)
+    return dict(sorted(conditions.items()))  # in the order in which a card gives them back
 
 
 def _collate(samples: list[Any]) -> Any:

@@ -65,15 +65,16 @@ class VAETrainer(Trainer):
         self.model = (ClassDecoder(target, config) if network is None else cast(ClassDecoder, network)).to(device)
         self.encoder = encoder(target, 2 * latent, config.width).to(device)
         self.kind = nn.Embedding(classes, 2 * latent, device=device)
+        self.told = nn.Linear(target.conditions, 2 * latent, bias=False).to(device) if target.conditions else None
         self.moments = _Moments(classes, latent, device)
-        modules = (self.model, self.encoder, self.kind)
+        modules = [one for one in (self.model, self.encoder, self.kind, self.told) if one is not None]
         parameters = [one for module in modules for one in module.parameters() if one.requires_grad]
         self._step = torch.optim.AdamW(parameters, _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(self._step, _LEARNING_RATE, total_steps=steps)
 
     def step(self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None) -> Losses:
         """Returns the error of a value, and the nats in a code."""
-        mean, log_variance = self._codes(samples, labels)
+        mean, log_variance = self._codes(samples, labels, conditions)
         error = self._error(samples, labels, conditions, mean, log_variance)
         divergence = _divergence(mean, log_variance)
         self._step.zero_grad()
@@ -86,7 +87,7 @@ class VAETrainer(Trainer):
     @torch.no_grad()
     def score(self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None) -> Tensor:
         """Nats a sample, but for a constant."""
-        mean, log_variance = self._codes(samples, labels)
+        mean, log_variance = self._codes(samples, labels, conditions)
         error = self._error(samples, labels, conditions, mean, log_variance)
         return _nats(error, samples) + _divergence(mean, log_variance)
 
@@ -98,8 +99,11 @@ class VAETrainer(Trainer):
         self.model.factor.copy_(torch.linalg.cholesky(covariance))
         return self.model
 
-    def _codes(self, samples: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_variance = (self.encoder(samples) + self.kind(labels)).chunk(2, dim=1)
+    def _codes(self, samples: Tensor, labels: Tensor, conditions: Tensor | None) -> tuple[Tensor, Tensor]:
+        known = self.encoder(samples) + self.kind(labels)
+        if self.told is not None:
+            known = known + self.told(conditions)
+        mean, log_variance = known.chunk(2, dim=1)
         return mean, log_variance.clamp(-_LOG_VARIANCE, _LOG_VARIANCE)
 
     def _error(

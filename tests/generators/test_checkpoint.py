@@ -166,3 +166,13 @@ def test_loading_draws_nothing(path: Path) -> None:
 def test_how_a_mix_uses_it_is_said_when_it_is_loaded(path: Path) -> None:
     loaded = load(path, reuse=3, max_overhead=0.1)
     assert (loaded.reuse, loaded.max_overhead) == (3, 0.1)
+
+
+@pytest.mark.parametrize(("family", "pixels"), [("gan", [0.5054, 0.4923, 0.5299]), ("vae", [0.5004, 0.5083, 0.4788])])
+def test_a_file_of_the_first_format_makes_what_it_made(family: str, pixels: list[float]) -> None:
+    made = load(Path(__file__).parent / "old" / f"{family}-1.safetensors")
+    found = made.sample(torch.tensor([0, 1, 2]), torch.tensor([5, 6, 7]))
+    assert torch.allclose(found[:, 0, 0, 0], torch.tensor(pixels), atol=1e-4)
+    assert made.card is not None
+    assert made.card["format"] == 2
+    assert made.card["training"]["samples_of_each_class"] == [4, 4, 4]
