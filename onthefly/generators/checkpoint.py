@@ -106,16 +106,26 @@ def load(
             for a family that bfloat16 would change.
     """
     path = Path(path)
+    family, parts = read_parts(path)
+    made = family.frozen(parts, Attributes(parts.spec.conditions, attributes), family.sample_by(sampling))
+    generator = made.reused(reuse, max_overhead=max_overhead)
+    generator.path, generator.on_fault = path, as_on_fault(on_fault)
+    generator = generator if device is None else generator.to(device)
+    return generator.running(batch_size=batch_size, dtype=dtype, compile=compile)
+
+
+def read_parts(path: Path) -> tuple[Family, Parts]:
+    """The family of a checkpoint, and what its generator is put together from.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``load`` does.
+    """
     family, parts = _outlined(read_card(path), path)
-    asked = Attributes(parts.spec.conditions, attributes), family.sample_by(sampling)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     _check_tensors(tensors, parts.network, path)
     parts.network.load_state_dict(tensors, assign=True)
-    generator = family.frozen(parts, *asked).reused(reuse, max_overhead=max_overhead)
-    generator.path, generator.on_fault = path, as_on_fault(on_fault)
-    generator = generator if device is None else generator.to(device)
-    return generator.running(batch_size=batch_size, dtype=dtype, compile=compile)
+    return family, parts
 
 
 def read_card(path: str | Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from onthefly.data.hermetic import hermetic
+from onthefly.generators.augmented import augmented, plain
 from onthefly.generators.saved import read_state, write_state
 from onthefly.generators.shown import Batch, Shown
 from onthefly.generators.trainer import Trainer
@@ -32,6 +33,7 @@ class Course:
         shown: what it is shown.
         steps: how many.
         seed: of what is drawn.
+        augment: whether the images of a batch are changed at random.
         settings: plain values that a state must agree with.
         resume: the file for the state; None for no state.
 
@@ -48,15 +50,17 @@ class Course:
         *,
         steps: int,
         seed: int,
+        augment: bool,
         settings: dict[str, Any],
         resume: Path | None,
     ) -> None:
         self.trainer, self.shown, self.steps, self.seed = trainer, shown, steps, seed
-        self.settings, self.resume = settings, resume
+        self.augment, self.settings, self.resume = augment, settings, resume
         self.done, self.best = 0, 0
         self.scores: list[float] = []
         self._kept: dict[str, Any] | None = None
-        self._apart = shown.held_out()
+        apart = shown.held_out()
+        self._apart = plain(apart) if apart is not None and augment else apart
         self._every = max(_LEAST, steps // _LOOKS)
         if resume is not None and resume.exists():
             self._go_on(read_state(resume))
@@ -99,7 +103,7 @@ class Course:
     def _step(self, coming: Any, bar: "tqdm[Any]") -> None:
         with hermetic(_key(self.seed, self.done), self.shown.device):
             batch: Batch = next(coming)
-            losses = self.trainer.step(*batch)
+            losses = self.trainer.step(*(augmented(batch) if self.augment else batch))
         self.done += 1
         bar.update()
         if self.done % _SHOWN_EVERY == 0 or self.done == self.steps:

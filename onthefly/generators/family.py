@@ -41,6 +41,11 @@ class Parts:
     coding: Coding
     card: Mapping[str, Any] | None = None
 
+    @property
+    def is_augmented(self) -> bool:
+        """Whether the network is told how its images were augmented."""
+        return bool((self.card or {}).get("augmented"))
+
     def latent(self, noise: Sequence[int], call: Call | None = None, *, wants_source: bool = False) -> LatentGenerator:
         """A generator whose samples are made from noise of that shape, by ``call`` if not by the network itself."""
         made = LatentGenerator(self.network, self.spec, noise, call=call, card=self.card, coding=self.coding)

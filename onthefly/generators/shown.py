@@ -19,6 +19,7 @@ from onthefly.data.normalize import Normalization, find_normalization
 from onthefly.data.spec import Field, Spec
 from onthefly.generators.coding import Coding
 from onthefly.generators.codings import coding_of, usual_coding
+from onthefly.generators.family import Parts
 from onthefly.mixing.keys import Purpose, hash64
 from onthefly.mixing.plan import MixPlan
 
@@ -49,6 +50,7 @@ class Shown:
         normalized: as for ``train``.
         conditions: values for every sample, by name.
         coding: by name; None for what is usual.
+        like: a generator that is gone on with: its coding and its conditions are kept.
         held_out: the share of each class that isn't shown.
         seed: of what is held out, and of the order.
         device: where batches go.
@@ -67,6 +69,7 @@ class Shown:
         normalized: Any,
         conditions: Mapping[str, Sequence[Any]] | None,
         coding: str | None,
+        like: Parts | None,
         held_out: float,
         seed: int,
         device: torch.device,
@@ -78,10 +81,14 @@ class Shown:
         first = self._samples(1)[0]
         name, field = _field_of(first, dataset)
         self._values = _checked_conditions(conditions or {}, len(labels.values))
-        known: dict[str, Condition] = {one: condition_of(values) for one, values in self._values.items()}
+        if like is None:
+            known: Mapping[str, Condition] = {one: condition_of(values) for one, values in self._values.items()}
+            kind = coding_of(usual_coding(field) if coding is None else coding)
+            self.coding: Coding = kind.fit(field, self._samples(_FITTED if kind.looks else 1), dataset)
+        else:
+            self.coding, known = like.coding, like.spec.conditions
+            _check_like(field, like.spec.field)
         self.spec = Spec({name: field}, labels.classes, known)
-        kind = coding_of(usual_coding(field) if coding is None else coding)
-        self.coding: Coding = kind.fit(field, self._samples(_FITTED if kind.looks else 1), dataset)
         self.count: list[int] = np.bincount(labels.values[self._rows], minlength=labels.classes.count).tolist()
 
     def batches(self, size: int, balance: Any, num_workers: int, step: int = 0) -> Iterator[Batch]:
@@ -198,6 +205,14 @@ def _field_of(sample: Any, dataset: Any) -> tuple[str, Field]:
     if len(shape) == 2:
         return "audio", Field(shape, "float32", (-1.0, 1.0), getattr(dataset, "rate", None))
     return "row", Field(shape, "float32")
+
+
+def _check_like(found: Field, expected: Field) -> None:
+    if (found.shape, found.dtype) != (expected.shape, expected.dtype):
+        raise ValueError(
+            f"train: expected samples like those of the generator to go on from, {expected}, found {found}; bring them "
+            "to that shape"
+        )
 
 
 def _checked_conditions(conditions: Mapping[str, Sequence[Any]], count: int) -> dict[str, Sequence[Any]]:

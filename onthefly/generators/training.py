@@ -13,8 +13,11 @@ from tqdm.auto import tqdm
 from onthefly.data.batches import default_device
 from onthefly.data.hermetic import hermetic
 from onthefly.data.labels import labels_of
+from onthefly.generators.adapting import adapted, merged
 from onthefly.generators.attributes import Attributes
+from onthefly.generators.augmented import NUMBERS
 from onthefly.generators.card import Card, new_card
+from onthefly.generators.checkpoint import read_parts
 from onthefly.generators.course import Course
 from onthefly.generators.families import family_of
 from onthefly.generators.family import Family, Parts, target_of
@@ -24,6 +27,7 @@ from onthefly.generators.shown import Shown
 from onthefly.version import __version__
 
 _EXAMPLES = 5  # real samples of each class to look at
+_QUICKER = 4  # times, goes a training that goes on from another
 
 
 def train(
@@ -39,6 +43,8 @@ def train(
     conditions: Mapping[str, Sequence[Any]] | None = None,
     coding: str | None = None,
     held_out: float = 0.1,
+    augment: bool = False,
+    init: str | Path | None = None,
     about: Mapping[str, Any] | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
@@ -67,6 +73,10 @@ def train(
             whole numbers for one of several, floating-point numbers for anything between the least and the largest.
         coding: what samples become for the network, by name; by default what is usual for them.
         held_out: the share of each class that is held out, where it has 10 samples or more.
+        augment: turn, scale, move and mirror images at random, and tell the network by how much, so that it makes none
+            that are. For few images; a GAN's critic has augmentation of its own, always.
+        init: a checkpoint of the same family to go on from, for other classes, of which 5 to 50 samples of each are
+            enough: what it learnt is kept, and only the classes and a low-rank update of its weights are learnt.
         about: what the card shall say beside: ``{"licence": "CC BY 4.0", "data": "..."}``.
         seed: equal seeds give equal generators on one machine.
         device: by default the current CUDA device if there is one.
@@ -89,7 +99,9 @@ def train(
     torch.Size([1, 1, 8, 8])
     """
     kind, device = family_of(family), torch.device(device) if device is not None else default_device()
-    made, steps = kind.configure(config or {}), kind.steps if steps is None else steps
+    like = None if init is None else _gone_on_from(Path(init), kind, config, coding, augment)
+    made, augment = (kind.configure(config or {}), augment) if like is None else (like.config, like.is_augmented)
+    steps = (kind.steps if like is None else kind.steps // _QUICKER) if steps is None else steps
     if steps < 1:
         raise ValueError(f"train: expected steps of 1 or more, found {steps}; leave it out for {kind.steps}")
     shown = Shown(
@@ -98,22 +110,27 @@ def train(
         normalized=normalized,
         conditions=conditions,
         coding=coding,
+        like=like,
         held_out=held_out,
         seed=seed,
         device=device,
     )
-    _check_coding(kind, shown)
+    _check_coding(kind, shown, augment)
     batch_size = min(batch_size, sum(shown.count))
-    target = target_of(shown.spec, shown.coding)
+    numbers = NUMBERS if augment else 0
+    target = target_of(shown.spec, shown.coding, numbers)
     with hermetic(seed, device):
-        trainer = kind.trainer(target, made, device, steps)
-    card = new_card(kind.name, asdict(made), shown.spec, shown.coding, {}, **(about or {}))
+        begun = None if like is None else adapted(kind, like, target, shown.spec.classes.names)
+        trainer = kind.trainer(target, made, device, steps, begun)
+    known = {**(about or {}), "augmented": numbers or None, "init": None if init is None else _named(Path(init))}
+    card = new_card(kind.name, asdict(made), shown.spec, shown.coding, {}, **known)
     how = {"steps": steps, "batch_size": batch_size, "balance": str(balance), "held_out": held_out, "seed": seed}
     course = Course(
         trainer,
         shown,
         steps=steps,
         seed=seed,
+        augment=augment,
         settings={"card": card, "labels": _hash_of(shown), **how},
         resume=None if resume is None else Path(resume),
     )
@@ -122,7 +139,7 @@ def train(
     def frozen(card: Card | None = None) -> NetworkGenerator:
         """As it is now; training goes on without it."""
         network = trainer.network() if card is None else course.network()
-        parts = Parts(copy.deepcopy(network), target, made, shown.spec, shown.coding, card)
+        parts = Parts(merged(copy.deepcopy(network)), target, made, shown.spec, shown.coding, card)
         return kind.frozen(parts, Attributes(shown.spec.conditions), kind.sample_by({}))
 
     def draw() -> None:
@@ -141,7 +158,30 @@ def _told(course: Course, shown: Shown, how: Mapping[str, Any]) -> dict[str, Any
     return {**how, "steps": course.done, "samples_of_each_class": shown.count, "versions": versions, **score}
 
 
-def _check_coding(kind: Family, shown: Shown) -> None:
+def _gone_on_from(path: Path, kind: Family, config: Any, coding: str | None, augment: bool) -> Parts:
+    """The parts of the checkpoint to go on from, which decides what else could be chosen."""
+    family, parts = read_parts(path)
+    if family.name != kind.name:
+        raise ValueError(
+            f"train: expected a checkpoint of a {kind.name} to go on from, found a {family.name} in {path}"
+        )
+    if config is not None or coding is not None or augment:
+        raise ValueError(
+            f"train: expected config, coding and augment to be left to {path}, from which it goes on, found config="
+            f"{config!r}, coding={coding!r}, augment={augment}; leave them out"
+        )
+    return parts
+
+
+def _named(path: Path) -> dict[str, str]:
+    """A file, for a card."""
+    with path.open("rb") as file:
+        return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _check_coding(kind: Family, shown: Shown, augment: bool) -> None:
+    if augment and len(shown.spec.field.shape) != 3:
+        raise ValueError(f"train: expected images to augment, found {shown.spec.field}; leave augment out")
     if shown.coding.kind not in kind.codings:
         raise ValueError(
             f"train: expected samples that a {kind.name} can make ({', '.join(kind.codings)}), found "
