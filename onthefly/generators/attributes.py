@@ -1,6 +1,7 @@
 """Attributes: which conditions a sample is made under, drawn from its key."""
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,9 @@ from torch import Tensor
 
 from onthefly.data.conditions import Category, Condition, Interval
 from onthefly.generators.noise import philox
-from onthefly.mixing.keys import Purpose
 
 _WORDS = 1 << 32
+_CONDITIONS = 1 << 31  # streams from here on; what else is drawn from a key has lower ones
 
 
 class Attributes:
@@ -27,9 +28,9 @@ class Attributes:
 
     >>> conditions = {"speaker": Category(("anna", "ben")), "rotation": Interval(-30, 30)}
     >>> Attributes(conditions, {"speaker": "ben", "rotation": (0, 15)}).draw(torch.tensor([1, 2, 3]))
-    tensor([[0.0000, 1.0000, 0.1404],
-            [0.0000, 1.0000, 0.4882],
-            [0.0000, 1.0000, 0.4940]])
+    tensor([[0.0000, 1.0000, 0.3032],
+            [0.0000, 1.0000, 0.2729],
+            [0.0000, 1.0000, 0.2452]])
     """
 
     def __init__(self, conditions: Mapping[str, Condition], asked: Mapping[str, Any] | None = None) -> None:
@@ -41,7 +42,7 @@ class Attributes:
                 f"{', '.join(unknown)}; leave it out"
             )
         self.conditions, self.asked = dict(conditions), dict(asked)
-        self._draws = [_drawn(name, one, asked.get(name)) for name, one in conditions.items()]
+        self._draws = {name: _drawn(name, one, asked.get(name)) for name, one in conditions.items()}
 
     @property
     def size(self) -> int:
@@ -50,8 +51,8 @@ class Attributes:
 
     def draw(self, keys: Tensor) -> Tensor:
         """What the samples of keys ``int64[N]`` are made under: ``float32[N, size]``, as networks take it."""
-        words = philox(keys, len(self._draws), stream=Purpose.ATTRIBUTE).T.contiguous()
-        return torch.cat([draw(some) for draw, some in zip(self._draws, words, strict=True)], dim=1)
+        drawn = [draw(philox(keys, 1, stream=_stream(name))[:, 0].contiguous()) for name, draw in self._draws.items()]
+        return torch.cat(drawn, dim=1)
 
 
 class _Among:
@@ -74,6 +75,11 @@ class _Between:
 
     def __call__(self, words: Tensor) -> Tensor:
         return (self.low + (self.high - self.low) / _WORDS * words.double()).float()[:, None]
+
+
+def _stream(name: str) -> int:
+    """One for each condition, so that generators which have it in common draw alike."""
+    return zlib.crc32(name.encode()) | _CONDITIONS
 
 
 def _drawn(name: str, condition: Condition, asked: Any) -> _Among | _Between:
