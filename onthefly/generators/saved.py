@@ -13,12 +13,7 @@ _KEY = "state"
 
 
 def write_state(state: Any, path: Path) -> None:
-    """Write it in whole or not at all: what was there stays until it is written.
-
-    >>> write_state({"step": 3, "groups": [{0: torch.ones(2)}]}, Path("one.state"))
-    >>> read_state(Path("one.state"))
-    {'step': 3, 'groups': [{0: tensor([1., 1.])}]}
-    """
+    """Write it in whole or not at all: what was there stays until it is written."""
     tensors: dict[str, Tensor] = {}
     outline = json.dumps(_apart(state, tensors))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,11 +12,12 @@ from safetensors.torch import load_file, save_file
 
 from onthefly.generators import FrozenGenerator, load, read_card, save
 from onthefly.testing import CountingGenerator
+from tests.conftest import OF_IMAGES
 
 LABELS, KEYS = torch.tensor([0, 3, 1]), torch.tensor([5, 6, 7])
 
 
-@pytest.fixture(params=["gan", "vae"])
+@pytest.fixture(params=OF_IMAGES)
 def trained(request: pytest.FixtureRequest, generators: dict[str, FrozenGenerator]) -> Any:
     return generators[request.param]
 

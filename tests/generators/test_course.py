@@ -91,6 +91,14 @@ def test_a_state_that_is_none(refused: Any) -> None:
     refused(lambda: trained(resume="going.state"), "expected the state of a training", "going.state", "remove it")
 
 
+def test_a_state_is_written_as_it_is() -> None:
+    state = {"step": 3, "groups": [{0: torch.ones(2)}, None, "adam", 0.5], "none": []}
+    write_state(state, Path("one.state"))
+    again = read_state(Path("one.state"))
+    assert torch.equal(again["groups"][0].pop(0), state["groups"][0].pop(0))  # type: ignore[index]
+    assert again == state
+
+
 def test_an_unfinished_write_leaves_the_state_of_before() -> None:
     write_state({"step": 1}, Path("one.state"))
 
