@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     RELABEL = 10
     RANK = 11
     REFILL = 12
+    SPLIT = 13
 
 
 def hash64(*parts: int | Ints | UInts) -> UInts:
