@@ -42,11 +42,11 @@ class Clips(Samples):
         ImportError: without soundfile, or without torchaudio where something is to be resampled.
         ValueError: if there is no sound in it, or one that has no class, is empty, or is broken.
 
-    >>> import soundfile
-    >>> Path("tones").mkdir()
+    >>> import soundfile, tempfile
+    >>> folder = Path(tempfile.mkdtemp())
     >>> for name in ("high_ann_0.wav", "low_bob_0.wav"):
-    ...     soundfile.write(f"tones/{name}", np.full(6000, 0.5), 8000)
-    >>> clips = Clips("tones", seconds=1, pattern="{label}_{speaker}_{take}.wav")
+    ...     soundfile.write(folder / name, np.full(6000, 0.5), 8000)
+    >>> clips = Clips(folder, seconds=1, pattern="{label}_{speaker}_{take}.wav")
     >>> clips[1][0].shape, clips[1][1], clips.classes, clips.attributes["speaker"]
     (torch.Size([1, 8000]), 1, ('high', 'low'), ['ann', 'bob'])
     """

@@ -29,9 +29,11 @@ class Pictures(Samples):
         FileNotFoundError: if there is no such folder.
         ValueError: if there is no picture in it, or one without a class; when it is read, for a broken file.
 
-    >>> Path("digits/three").mkdir(parents=True)
-    >>> Image.new("L", (20, 30)).save("digits/three/1.png")
-    >>> image, label = Pictures("digits", size=8, grey=True)[0]
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "three").mkdir()
+    >>> Image.new("L", (20, 30)).save(folder / "three" / "1.png")
+    >>> image, label = Pictures(folder, size=8, grey=True)[0]
     >>> image.shape, label
     (torch.Size([1, 8, 8]), 0)
     """

@@ -37,8 +37,10 @@ def read(source: str | Path, **options: Any) -> Samples:
         FileNotFoundError: if there is nothing of that name.
         ValueError: for what can't be read, or an option of something else.
 
-    >>> _ = Path("flowers.csv").write_text("petal,sepal,kind\\n1.4,5.1,setosa\\n4.7,7.0,versicolor\\n")
-    >>> flowers = read("flowers.csv")
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp(), "flowers.csv")
+    >>> _ = file.write_text("petal,sepal,kind\\n1.4,5.1,setosa\\n4.7,7.0,versicolor\\n")
+    >>> flowers = read(file)
     >>> flowers, flowers[0]
     (2 samples of 2 classes, (tensor([1.4000, 5.1000]), 0))
     """

@@ -43,8 +43,10 @@ class Rows(Samples):
         ValueError: for columns that aren't there, lines of unequal length, infinite values, a column without a value,
             a line without a label; with ``columns`` and ``classes``, for categories, names or labels not among them.
 
-    >>> _ = Path("pets.csv").write_text("age,colour,kind\\n3,black,cat\\n,brown,dog\\n")
-    >>> rows = Rows("pets.csv")
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp(), "pets.csv")
+    >>> _ = file.write_text("age,colour,kind\\n3,black,cat\\n,brown,dog\\n")
+    >>> rows = Rows(file)
     >>> rows[0], rows[1][0], rows.columns[1].categories
     ((tensor([3., 0.]), 0), tensor([nan, 1.]), ('black', 'brown'))
     """

@@ -27,8 +27,10 @@ class Texts(Samples):
         FileNotFoundError: if there is no such file.
         ValueError: if it has no such columns, or a line without a label or a text.
 
-    >>> _ = Path("messages.tsv").write_text("label\\ttext\\nham\\tsee you at 8\\nspam\\tyou won\\n")
-    >>> texts = Texts("messages.tsv")
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp(), "messages.tsv")
+    >>> _ = file.write_text("label\\ttext\\nham\\tsee you at 8\\nspam\\tyou won\\n")
+    >>> texts = Texts(file)
     >>> texts[1], texts.classes
     (('you won', 1), ('ham', 'spam'))
     """

@@ -129,9 +129,7 @@ def test_spoken_digits_tell_their_speakers(digits: str) -> None:
     assert training.rate == 8000
 
 
-def test_an_archive_and_a_flat_folder_are_refused(
-    real_data: Path, digits: str, refused: Callable[..., Any]
-) -> None:
+def test_an_archive_and_a_flat_folder_are_refused(real_data: Path, digits: str, refused: Callable[..., Any]) -> None:
     archive = real_data / "fsdd" / "fsdd.tar.xz"
     refused(lambda: read(archive), "found the archive", f"unpack it first: tar -xf {archive}")
     refused(lambda: read(archive.parent), "found fsdd.tar.xz", "unpack it first: tar -xf fsdd.tar.xz")

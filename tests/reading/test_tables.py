@@ -42,13 +42,12 @@ def test_columns_are_asked_for_by_name() -> None:
     assert found.classes == ("black", "brown")
 
 
-def test_attributes_leave_the_row() -> None:
+def test_attributes_leave_the_row(refused: Callable[..., Any]) -> None:
     found = read(write("pets.csv", PETS), attributes=["code"])
     assert found.attributes == {"code": [1, 2, 2]}
     assert [column.name for column in found.columns] == ["age", "weight", "colour"]
-    refused_text = "attributes: expected a value of 'age' in every line of pets.csv, found '' in line 3"
-    with pytest.raises(ValueError, match=refused_text):
-        read("pets.csv", attributes=["age"])
+    words = ("attributes: expected a value of 'age'", "found '' in line 3", "leave the column out")
+    refused(lambda: read("pets.csv", attributes=["age"]), *words)
 
 
 def test_mammography_comes_without_a_heading(real_data: Path) -> None:
@@ -115,7 +114,11 @@ def test_whole_numbers_that_float32_rounds_are_only_numeric() -> None:
     ("text", "options", "words"),
     [
         ("a,b,c\n1,2,x\n1,y\n", {}, ("expected 3 values in every line", "as in line 1", "found 2 in line 3")),
-        (PETS, {"label": "species"}, ("label: expected a column", "found 'species'", "age, weight, colour, code, kind")),
+        (
+            PETS,
+            {"label": "species"},
+            ("label: expected a column", "found 'species'", "age, weight, colour, code, kind"),
+        ),
         (PETS, {"categorical": ["size"]}, ("categorical: expected columns", "found size", "age, weight")),
         (PETS, {"attributes": ["size"]}, ("attributes: expected a column", "found 'size'")),
         ("a,kind\n1,x\n2,\n", {}, ("expected a label in column 'kind'", "found '' in line 3")),
