@@ -1,8 +1,10 @@
 """Sounds: a folder of wav files, as clips of one rate and length."""
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +19,8 @@ from onthefly.reading.files import find_files
 from onthefly.reading.samples import Samples, numbered, plain
 
 _WHOLE = 0.95  # share of the clips that are kept whole by default: one very long one shouldn't rule all
+_EDGE = 1000  # samples that are read beyond the end of a clip, so that a filter meets no sudden silence there
+_TERMS = 1000
 
 
 class Clips(Samples):
@@ -71,7 +75,7 @@ class Clips(Samples):
         _warn(heads, self.rate, folder)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        sound = _read(self.paths[index], self.rate)[:, : self.frames]
+        sound = _read(self.paths[index], self.rate, self.frames)
         return F.pad(sound, (0, self.frames - sound.shape[1])), int(self.targets[index])
 
 
@@ -103,7 +107,7 @@ def _frames(heads: list[_Head], rate: int, seconds: float | None) -> int:
     if cut:
         warnings.warn(
             f"read: {cut} of {len(lengths)} clips are cut to {most:.3g} seconds, as the others are no longer; write "
-            f"seconds={max(lengths):.3g} to keep them whole",
+            f"seconds={math.ceil(100 * max(lengths)) / 100:g} to keep them whole",
             stacklevel=4,
         )
     return max(1, round(most * rate))
@@ -121,23 +125,32 @@ def _warn(heads: list[_Head], rate: int, folder: str | Path) -> None:
         warnings.warn(f"read: {several} sounds in {folder} have several channels, which are mixed to one", stacklevel=4)
 
 
-def _read(path: Path, rate: int) -> Tensor:
-    """A whole file as ``float32[1, T]`` in [-1, 1]."""
+def _read(path: Path, rate: int, frames: int) -> Tensor:
+    """The beginning of a file as ``float32[1, T]`` in [-1, 1], T being at most ``frames``."""
     soundfile = require("soundfile", extra="audio")
     try:
-        values, found = soundfile.read(str(path), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(str(path)) as file:
+            found = file.samplerate
+            most = frames if found == rate else math.ceil(frames * found / rate) + _EDGE
+            values = file.read(most, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"read: expected a sound, found {path}, which is broken ({error}); remove it") from error
     sound = torch.from_numpy(values).mean(dim=1)[None]
     if not sound.isfinite().all():
         raise ValueError(f"read: expected finite values, found NaN or infinity in {path}; remove it")
-    return (sound if found == rate else _resampler(found, rate)(sound)).clamp(-1, 1)
+    return (sound if found == rate else _resampler(found, rate)(sound))[:, :frames].clamp(-1, 1)
 
 
 @lru_cache(maxsize=8)
 def _resampler(found: int, rate: int) -> Callable[[Tensor], Tensor]:
-    """``torchaudio.functional.resample``, its filter kept from file to file."""
-    made: Callable[[Tensor], Tensor] = require("torchaudio.transforms", extra="audio").Resample(found, rate)
+    """``torchaudio.functional.resample``, its filter kept from file to file.
+
+    The filter holds as many numbers as both terms of the ratio multiplied: 1 GB from 16001 to 16000 Hz. So a ratio of
+    long terms is replaced by the nearest one of short terms, which is off by less than a hundredth of a semitone.
+    """
+    ratio = Fraction(found, rate).limit_denominator(_TERMS)
+    transforms = require("torchaudio.transforms", extra="audio")
+    made: Callable[[Tensor], Tensor] = transforms.Resample(ratio.numerator, ratio.denominator)
     return made
 
 

@@ -14,6 +14,7 @@ import soundfile
 import torch
 
 from onthefly.reading import check_classes, read, split
+from onthefly.reading.audio import _resampler
 
 
 def tone(path: str, seconds: float = 1.0, rate: int = 8000, channels: int = 1, hertz: float = 440.0) -> None:
@@ -43,8 +44,8 @@ def test_clips_are_padded_and_cut_at_the_end(tones: str) -> None:
 def test_by_default_a_single_long_clip_is_cut_and_said() -> None:
     for number in range(40):
         tone(f"tones/a/{number}.wav", 0.1)
-    tone("tones/a/long.wav", 3)
-    with pytest.warns(UserWarning, match=r"1 of 41 clips are cut to 0\.1 seconds.*seconds=3 to keep"):
+    tone("tones/a/long.wav", 3.0015)
+    with pytest.warns(UserWarning, match=r"1 of 41 clips are cut to 0\.1 seconds.*seconds=3\.01 to keep"):
         assert read("tones").frames == 800
 
 
@@ -56,6 +57,21 @@ def test_another_rate_is_resampled_and_said(tones: str) -> None:
     assert found.frames == 8000
     before, after = found[3][0], found[4][0]
     assert (before - after)[:, 100:-100].abs().max() < 0.01
+
+
+def test_a_rate_of_long_terms_costs_no_more(tones: str) -> None:
+    tone("tones/low/2.wav", rate=8001, hertz=220.0)
+    with pytest.warns(UserWarning, match="1 at 8001 Hz"):
+        found = read(tones, seconds=1)
+    assert (found[3][0] - found[4][0]).abs().max() < 0.1
+    assert _resampler(44101, 16000).kernel.numel() < 1e6  # type: ignore[attr-defined]
+
+
+def test_a_clip_is_the_beginning_of_what_the_whole_file_is_resampled_to(tones: str) -> None:
+    with pytest.warns(UserWarning, match="resampled to 5000 Hz"):
+        whole, beginning = (read(tones, rate=5000, seconds=seconds)[0][0] for seconds in (1, 0.3))
+    assert beginning.shape == (1, 1500)
+    assert torch.equal(beginning, whole[:, :1500])
 
 
 def test_the_rate_asked_for_is_that_of_all(tones: str) -> None:
