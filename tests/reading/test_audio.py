@@ -64,7 +64,7 @@ def test_a_rate_of_long_terms_costs_no_more(tones: str) -> None:
     with pytest.warns(UserWarning, match="1 at 8001 Hz"):
         found = read(tones, seconds=1)
     assert (found[3][0] - found[4][0]).abs().max() < 0.1
-    assert _resampler(44101, 16000).kernel.numel() < 1e6  # type: ignore[attr-defined]
+    assert _resampler(44101, 16000).kernel.numel() < 1e7  # type: ignore[attr-defined]
 
 
 def test_a_clip_is_the_beginning_of_what_the_whole_file_is_resampled_to(tones: str) -> None:
