@@ -28,7 +28,10 @@ class Purpose(IntEnum):
     RELABEL = 10
     RANK = 11
     REFILL = 12
-    SPLIT = 13
+    ATTRIBUTE = 13
+    HELD_OUT = 14
+    TRAINING = 15
+    SPLIT = 16
 
 
 def hash64(*parts: int | Ints | UInts) -> UInts:

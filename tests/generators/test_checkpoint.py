@@ -51,7 +51,7 @@ def test_the_card_is_one_key_of_canonical_json(path: Path) -> None:
     card = json.loads(metadata["onthefly"])
     assert json.dumps(card, sort_keys=True, separators=(",", ":")) == metadata["onthefly"]
     assert read_card(path) == card
-    assert card["training"]["images_of_each_class"] == [23, 9, 4, 1]
+    assert card["training"]["samples_of_each_class"] == [21, 9, 4, 1]  # two are held out
 
 
 def test_a_missing_file(refused: Any) -> None:
@@ -108,10 +108,10 @@ def test_weights_that_are_not_finite(path: Path, refused: Any) -> None:
     ("change", "words"),
     [
         (lambda card: card | {"family": "os.system"}, ("family", "gan, vae", "'os.system'")),
-        (lambda card: card | {"format": 99}, ("format 1", "99", "pip install -U")),
+        (lambda card: card | {"format": 99}, ("format 2", "99", "pip install -U")),
         (lambda card: {name: card[name] for name in card if name != "spec"}, ("a card with spec too",)),
         (lambda card: card | {"config": {"width": 4, "depth": 9}}, ("latent, width", "depth")),
-        (lambda card: card | {"config": {"width": -4}}, ("whole numbers above 0", "-4")),
+        (lambda card: card | {"config": {"width": -4}}, ("a whole number above 0", "-4")),
         (lambda card: [1], ("not a JSON object",)),
         (lambda card: card | {"spec": 3}, ("checkpoint generator.safetensors", "describes a generator")),
         (lambda card: card | {"spec": {"fields": {}, "classes": 2}}, ("describes a generator",)),

@@ -4,10 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
+import torch
 from PIL import Image
 
-from onthefly.reading import Pictures, Rows, Texts, read
+from onthefly.generators import train
+from onthefly.reading import Pictures, Rows, Texts, check_classes, read, split
 
 TABLE = "text,kind\n1,a\n2,b\n"
 
@@ -58,3 +62,21 @@ def test_what_cannot_be_read_is_refused(
     Path("data.zip").touch()
     Path("notes.md").touch()
     refused(lambda: read(source, **options), *words, error=error or ValueError)
+
+
+def made_of(found: Any) -> Any:
+    made = train("vae", found, steps=2, config={"width": 4, "latent": 4}, progress=False)
+    return made.sample(torch.tensor([1, 0]), torch.tensor([5, 6]))
+
+
+def test_a_generator_makes_what_was_read() -> None:
+    for number in range(4):
+        for kind in ("cat", "dog"):
+            Path("pets", kind).mkdir(parents=True, exist_ok=True)
+            Path("calls", kind).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (9, 9), (50 * number, 0, 0)).save(f"pets/{kind}/{number}.png")
+            soundfile.write(f"calls/{kind}/{number}.wav", np.full(64, number / 4), 8000)
+    Path("table.csv").write_text("a,b,kind\n1,2.5,x\n3,4.5,y\n5,6.5,x\n7,8.5,y\n")
+    for found in (read("pets", size=8), read("calls"), read("table.csv"), split(read("calls"), 0.5)[0]):
+        check_classes(found)
+        assert made_of(found).shape == (2, *found[0][0].shape)
