@@ -1,15 +1,14 @@
 """Files: pictures or sounds in a folder, and the class of each, told by its subfolder or by its name."""
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from string import Formatter
 from typing import Literal
 
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from onthefly.reading.patterns import fields_in
 from onthefly.reading.samples import in_order
 
 Medium = Literal["pictures", "sounds"]
@@ -72,13 +71,13 @@ def find_files(folder: Path, medium: Medium, pattern: str | None = None) -> File
     Raises:
         FileNotFoundError: if there is no such folder.
         ValueError: if it holds no such file, or pictures and sounds both; if a file is in no subfolder, or doesn't
-            fit the pattern; if it is a data set divided into train and test.
+            fit the pattern, or fits it in two ways; if it is a data set divided into train and test.
     """
     paths = _paths(folder, medium)
     if pattern is None:
         labels = _subfolders_of(paths, folder)
         return Files(paths, labels, _classes_in(folder), {})
-    fields = _fields(paths, folder, pattern, medium)
+    fields = fields_in([path.relative_to(folder).as_posix() for path in paths], pattern, ENDINGS[medium])
     labels = fields.pop("label")
     return Files(paths, labels, in_order(labels), fields)
 
@@ -132,39 +131,6 @@ def _subfolders_of(paths: list[Path], folder: Path) -> list[str]:
             f"read one part of it: {folder / tops[-1]}"
         )
     return [names[0] for names in parts]
-
-
-def _fields(paths: list[Path], folder: Path, pattern: str, medium: Medium) -> dict[str, list[str]]:
-    form, depth = _compiled(pattern, medium), pattern.count("/") + 1
-    names = ["/".join(path.relative_to(folder).parts[-depth:]) for path in paths]
-    found = [form.fullmatch(name) for name in names]
-    strange = [name for name, match in zip(names, found, strict=True) if match is None]
-    if strange:
-        raise ValueError(
-            f"read: expected names like {pattern!r} in {folder}, found {len(strange)} of {len(names)} that are not, as "
-            f"{strange[0]!r}; correct pattern=, or move them"
-        )
-    return {field: [match[field] for match in found if match is not None] for field in form.groupindex}
-
-
-def _compiled(pattern: str, medium: Medium) -> re.Pattern[str]:
-    """A pattern with named fields as a regular expression; a field is as short as it can be."""
-    example = f"pattern='{{label}}_{{take}}{ENDINGS[medium][0]}'"
-    try:
-        parts = [(text, field) for text, field, _, _ in Formatter().parse(pattern)]
-    except ValueError as error:
-        raise ValueError(f"pattern: expected fields in braces, found {pattern!r} ({error}); write {example}") from error
-    fields = [field for _, field in parts if field is not None]
-    if "label" not in fields or len(set(fields)) < len(fields) or not all(map(str.isidentifier, fields)):
-        raise ValueError(
-            f"pattern: expected {{label}}, and maybe other names in braces, each once, found {pattern!r}; write "
-            f"{example}"
-        )
-    if PurePosixPath(pattern).suffix.lower() not in ENDINGS[medium]:
-        raise ValueError(
-            f"pattern: expected the whole name of a file, ending and all, found {pattern!r}; write {example}"
-        )
-    return re.compile("".join(re.escape(text) + (f"(?P<{field}>[^/]+?)" if field else "") for text, field in parts))
 
 
 def _shown(names: list[str]) -> str:

@@ -49,6 +49,13 @@ def test_grey_pictures_have_one_channel_and_the_default_size(pets: str) -> None:
     assert 0 <= image.min() < image.max() <= 1
 
 
+def test_pictures_of_any_mode_have_three_channels() -> None:
+    Path("modes/one").mkdir(parents=True)
+    for mode in ("1", "L", "LA", "P", "RGBA", "CMYK", "I;16"):
+        Image.new(mode, (6, 6)).save(f"modes/one/{mode.replace(';', '')}.{'jpg' if mode == 'CMYK' else 'png'}")
+    assert {tuple(image.shape) for image, _ in read("modes", size=4)} == {(3, 4, 4)}
+
+
 def test_workers_can_have_it(pets: str) -> None:
     loader = DataLoader(pickle.loads(pickle.dumps(read(pets, size=4))), batch_size=3, num_workers=1)
     batches = list(loader)
@@ -63,6 +70,13 @@ def test_names_can_say_the_class_and_more() -> None:
     assert found.classes == ("9", "10")
     assert found.targets.tolist() == [1, 0, 0]
     assert found.attributes == {"year": [2024] * 3, "who": ["ann", "ann", "bob"], "take": ["a", "c", "b"]}
+
+
+def test_names_that_can_be_divided_in_two_ways_are_refused(refused: Callable[..., Any]) -> None:
+    for name in ("good_bob_1.png", "very_good_ann_1.png"):
+        picture(f"scans/{name}")
+    words = ("'very_good_ann_1.png'", "may be {'label': 'very'", "or {'label': 'very_good'", "rename")
+    refused(lambda: read("scans", pattern="{label}_{who}_{take}.png"), *words)
 
 
 def test_hidden_files_are_passed_over_and_an_empty_class_is_one(pets: str) -> None:
@@ -114,7 +128,7 @@ def test_a_folder_of_nothing_readable_is_refused(files: Any, words: Any, refused
         ("{label}_{0}.png", ("pattern:", "other names in braces")),
         ("{label", ("pattern: expected fields in braces", "found '{label'")),
         ("{label}_{take}", ("pattern: expected the whole name", "ending and all")),
-        ("{label}_{take}.png", ("expected names like '{label}_{take}.png' in pets", "found 6 of 6", "'0.JPG'")),
+        ("{label}_{take}.png", ("expected names like '{label}_{take}.png'", "found 6 of 6", "'0.JPG'")),
     ],
 )
 def test_patterns_that_say_nothing_are_refused(
