@@ -32,7 +32,7 @@ def read_weights(path: Path, network: nn.Module, device: torch.device | str | No
     2.0
     """
     expected = {name: _outline(tensor) for name, tensor in network.state_dict().items()}
-    where = "cpu" if device is None else str(device)
+    where = str(torch.device("cpu" if device is None else device))
     with safe_open(path, framework="pt", device=where, backend="pread") as file:
         names = file.keys()
         parts = {name: file.get_slice(name) for name in names}
