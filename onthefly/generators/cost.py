@@ -75,7 +75,8 @@ def flops_of(call: Callable[[], Any]) -> int:
     """
     with torch.no_grad(), _apart(), FlopCounterMode(display=False) as counter:
         call()
-    return counter.get_total_flops()
+    total: int = counter.get_total_flops()
+    return total
 
 
 @contextmanager
@@ -83,13 +84,13 @@ def _apart() -> Iterator[None]:
     """Attention and recurrent layers run as the products that they consist of, since torch counts nothing fused."""
     before = torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled
     torch.backends.mha.set_fastpath_enabled(False)
-    torch.backends.mkldnn.enabled = False
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
     try:
         with sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before[0])
-        torch.backends.mkldnn.enabled = before[1]
+        torch.backends.mkldnn.enabled = before[1]  # type: ignore[assignment]
 
 
 def _is_image(one: Field) -> bool:
