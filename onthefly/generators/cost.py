@@ -90,7 +90,7 @@ def _apart() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before[0])
-        torch.backends.mkldnn.enabled = before[1]  # type: ignore[assignment]
+        torch.backends.mkldnn.enabled = before[1]
 
 
 def _is_image(one: Field) -> bool:
