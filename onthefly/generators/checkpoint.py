@@ -13,7 +13,7 @@ from onthefly.data.spec import Spec
 from onthefly.generators import codings
 from onthefly.generators.attributes import Attributes
 from onthefly.generators.base import FrozenGenerator, OnFault, as_on_fault
-from onthefly.generators.card import canonical, parse
+from onthefly.generators.card import canonical, check_shown, parse
 from onthefly.generators.families import family_of
 from onthefly.generators.family import Family, Parts, target_of
 from onthefly.generators.frozen import NetworkGenerator
@@ -168,12 +168,13 @@ def _outlined(card: Mapping[str, Any], path: Path) -> tuple[Family, Parts]:
     """What a card describes: a generator whose network has neither memory nor values yet."""
     try:
         family, spec = family_of(card["family"]), Spec.from_json(card["spec"])
+        check_shown(card, spec)
         config = family.configure(card["config"])
         coding = codings.from_json(spec.field, card["coding"])
         target = target_of(spec, coding, card.get("augmented", 0))
         with torch.device("meta"):
             network = family.network(target, config)
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, StopIteration) as error:
+    except (ValueError, TypeError, AttributeError, RuntimeError, LookupError, StopIteration) as error:
         raise ValueError(
             f"checkpoint {path}: expected a card that describes a generator, found one that doesn't "
             f"({type(error).__name__}: {error}); write it again with save()"
