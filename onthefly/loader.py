@@ -2,7 +2,7 @@
 were."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -22,6 +22,7 @@ from onthefly.data.position import Position
 from onthefly.data.processes import DisagreementError, this_shard
 from onthefly.data.sampler import PlanSampler
 from onthefly.data.stream import MixStream
+from onthefly.generators.identity import files_of
 from onthefly.manifest import (
     Generators,
     Manifest,
@@ -208,8 +209,10 @@ class MixLoader(DataLoader[T]):
                 other.set_epoch(epoch)
 
     def stats(self) -> Stats:
-        """What has been delivered since the loader was made, counted where it is handed out."""
-        return self.meter.stats()
+        """What has been delivered since the loader was made, counted where it is handed out; and the SHA-256 of the
+        checkpoints that it came from."""
+        generator = None if self.mix is None else self.mix.collate.generator
+        return replace(self.meter.stats(), checkpoints={} if generator is None else files_of(generator))
 
     def explain(self) -> Explanation:
         """What training will deliver, and what that costs, before it begins: nothing is loaded, made or moved.

@@ -1,6 +1,7 @@
 """What was delivered, counted where it is handed out."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ class Stats:
         fresh: ``int64[C]``, those of them that were made for their slot; the others were remembered.
         refilled: ``int64[C]``, real samples that fill a slot whose synthetic one went wrong.
         batches: how many.
+        checkpoints: the SHA-256 of every file that a generator was loaded from, by its path.
     """
 
     classes: Classes
@@ -30,6 +32,7 @@ class Stats:
     fresh: NDArray[np.int64]
     refilled: NDArray[np.int64]
     batches: int
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def reused(self) -> NDArray[np.int64]:
@@ -48,7 +51,8 @@ class Stats:
             " ".join([f"{name:<{width}}", *(f"{value:>9}" for value in values)])
             for name, *values in [("class", *columns), *rows]
         ]
-        return "\n".join(lines) + f"  in {self.batches} batches"
+        lines[-1] += f"  in {self.batches} batches"
+        return "\n".join(lines + [f"{path}: SHA-256 {digits}" for path, digits in self.checkpoints.items()])
 
 
 class Meter:

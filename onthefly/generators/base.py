@@ -48,6 +48,7 @@ class FrozenGenerator(ABC):
         dtype: what it computes in, where it isn't float32.
         device: where it was put by ``to``, and stays; None for wherever a loader delivers.
         path: the checkpoint that it was loaded from; None for any other.
+        sha256: of that file, as ``sha256sum`` prints it.
 
     >>> class Grey(FrozenGenerator):
     ...     spec = Spec.image((1, 8, 8), classes=2)
@@ -69,6 +70,7 @@ class FrozenGenerator(ABC):
     dtype: torch.dtype = torch.float32
     device: torch.device | None = None
     path: Path | None = None
+    sha256: str | None = None
     _where: torch.device = torch.device("cpu")
 
     @abstractmethod

@@ -11,6 +11,7 @@ from onthefly.generators.coding import Coding
 
 FORMAT = 2
 _NEEDED = {"format", "family", "config", "spec", "coding"}
+_KINDS = {"format": int, "family": str, "config": dict, "spec": dict, "coding": dict, "training": dict}
 
 Card = dict[str, Any]
 
@@ -56,6 +57,7 @@ def parse(text: str, path: Path) -> Card:
         raise ValueError(
             f"checkpoint {path}: its card is not a JSON object ({error}); write it again with save()"
         ) from error
+    _check_kinds(card, path)
     card = _of_today(card, path)
     missing = _NEEDED - card.keys()
     if missing:
@@ -63,6 +65,27 @@ def parse(text: str, path: Path) -> Card:
             f"checkpoint {path}: expected a card with {', '.join(sorted(missing))} too; write it again with save()"
         )
     return card
+
+
+def _check_kinds(card: Card, path: Path) -> None:
+    for name, kind in _KINDS.items():
+        if name in card and type(card[name]) is not kind:
+            raise ValueError(
+                f"checkpoint {path}: expected a card that describes a generator, its {name} being of type "
+                f"{kind.__name__}, found {card[name]!r:.80}; write it again with save()"
+            )
+
+
+def check_shown(card: Mapping[str, Any], spec: Spec) -> None:
+    """Refuse a card that doesn't tell of each class how many samples of it were shown, where it tells of any.
+
+    Raises:
+        ValueError: saying what was found.
+    """
+    shown = card.get("training", {}).get("samples_of_each_class")
+    counts = isinstance(shown, list) and all(type(count) is int and count >= 0 for count in shown)
+    if shown is not None and not (counts and len(shown) == spec.classes.count):
+        raise ValueError(f"expected samples_of_each_class to be {spec.classes.count} counts, found {shown!r:.80}")
 
 
 def _of_today(card: Card, path: Path) -> Card:

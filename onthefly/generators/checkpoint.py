@@ -8,19 +8,20 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
 
 from onthefly.data.spec import Spec
 from onthefly.generators import codings
 from onthefly.generators.attributes import Attributes
 from onthefly.generators.base import FrozenGenerator, OnFault, as_on_fault
-from onthefly.generators.card import canonical, parse
+from onthefly.generators.card import canonical, check_shown, parse
 from onthefly.generators.families import family_of
 from onthefly.generators.family import Family, Parts, target_of
 from onthefly.generators.frozen import NetworkGenerator
+from onthefly.generators.integrity import CARD, check_header, check_sha256, unchanged
 from onthefly.generators.running import Compile
+from onthefly.generators.signing import verify
+from onthefly.generators.weights import read_weights
 
-_KEY = "onthefly"  # the one metadata key: with two the file's bytes would depend on their order in memory
 _PICKLES = {b"\x80": "a pickle", b"PK": "a zip of pickles, as torch.save writes"}
 
 
@@ -52,8 +53,10 @@ def save(generator: FrozenGenerator, path: str | Path) -> Path:
     check_path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata={_KEY: canonical(generator.card)})
-    path.chmod(0o666 & ~_umask())  # safetensors writes a file for its owner alone
+    unfinished = path.with_name(f"{path.name}.tmp")  # what was there stays until the new one is whole
+    save_file(tensors, unfinished, metadata={CARD: canonical(generator.card)})
+    unfinished.chmod(0o666 & ~_umask())  # safetensors writes a file for its owner alone
+    unfinished.replace(path)
     return path
 
 
@@ -82,9 +85,11 @@ def load(
     dtype: torch.dtype | str | None = None,
     compile: Compile = False,  # noqa: A002 - torch's own word for it
     attributes: Mapping[str, Any] | None = None,
+    sha256: str | None = None,
+    public_key: str | Path | None = None,
     **sampling: Any,
 ) -> FrozenGenerator:
-    """Read a generator from a checkpoint.
+    """Read a generator from a checkpoint; its weights go straight to the device, and are in memory once.
 
     Args:
         path: a file that ``save`` wrote.
@@ -98,33 +103,38 @@ def load(
         compile: True or "reduce-overhead" to have the network compiled; see there.
         attributes: what samples are to be beside their class, for a generator that has conditions: ``{"rotation": (-30,
             30), "speaker": ["anna", "ben"]}``; each sample's are drawn by its key. What isn't said may be anything.
+        sha256: of the file, as ``sha256sum`` prints it: another one is refused.
+        public_key: the file of a key: a checkpoint that its owner didn't sign is refused; see ``verify``.
         sampling: how samples are made, where the family leaves a choice: ``steps``, ``guidance``, ...
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: for anything that is not a whole checkpoint of this library, listing every tensor that differs; and
-            for a family that bfloat16 would change.
+        FileNotFoundError: if there is no such file, or its signature is asked for and missing.
+        ValueError: for anything that is not a whole checkpoint of this library, listing every tensor that differs; for
+            a file that has another SHA-256, or wasn't signed with that key; and for a family that bfloat16 would
+            change.
     """
     path = Path(path)
-    family, parts = read_parts(path)
+    _check_file(path)
+    with unchanged(path):
+        digest = check_sha256(path, sha256)
+        if public_key is not None:
+            verify(path, public_key=public_key)
+        family, parts = read_parts(path, device)
     made = family.frozen(parts, Attributes(parts.spec.conditions, attributes), family.sample_by(sampling))
     generator = made.reused(reuse, max_overhead=max_overhead)
-    generator.path, generator.on_fault = path, as_on_fault(on_fault)
+    generator.path, generator.sha256, generator.on_fault = path, digest, as_on_fault(on_fault)
     generator = generator if device is None else generator.to(device)
     return generator.running(batch_size=batch_size, dtype=dtype, compile=compile)
 
 
-def read_parts(path: Path) -> tuple[Family, Parts]:
-    """The family of a checkpoint, and what its generator is put together from.
+def read_parts(path: Path, device: torch.device | str | None = None) -> tuple[Family, Parts]:
+    """The family of a checkpoint, and what its generator is put together from, its weights on the device.
 
     Raises:
         FileNotFoundError, ValueError: as ``load`` does.
     """
     family, parts = _outlined(read_card(path), path)
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    _check_tensors(tensors, parts.network, path)
-    parts.network.load_state_dict(tensors, assign=True)
+    read_weights(path, parts.network, device)
     return family, parts
 
 
@@ -136,11 +146,8 @@ def read_card(path: str | Path) -> dict[str, Any]:
         ValueError: for anything that is not a checkpoint of this library.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"checkpoint: no file {path}; train one with: onthefly train FOLDER --out {path.stem}.safetensors"
-        )
-    _refuse_others(path)
+    _check_file(path)
+    check_header(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -149,24 +156,25 @@ def read_card(path: str | Path) -> dict[str, Any]:
             f"checkpoint {path}: not a whole safetensors file ({error}); copy it again, its size is "
             f"{path.stat().st_size} bytes"
         ) from error
-    if _KEY not in metadata:
+    if CARD not in metadata:
         raise ValueError(
             f"checkpoint {path}: no card in it, so nothing tells what it is; build its network yourself and use "
             "from_module()"
         )
-    return parse(metadata[_KEY], path)
+    return parse(metadata[CARD], path)
 
 
 def _outlined(card: Mapping[str, Any], path: Path) -> tuple[Family, Parts]:
     """What a card describes: a generator whose network has neither memory nor values yet."""
     try:
         family, spec = family_of(card["family"]), Spec.from_json(card["spec"])
+        check_shown(card, spec)
         config = family.configure(card["config"])
         coding = codings.from_json(spec.field, card["coding"])
         target = target_of(spec, coding, card.get("augmented", 0))
         with torch.device("meta"):
             network = family.network(target, config)
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, StopIteration) as error:
+    except (ValueError, TypeError, AttributeError, RuntimeError, LookupError, StopIteration) as error:
         raise ValueError(
             f"checkpoint {path}: expected a card that describes a generator, found one that doesn't "
             f"({type(error).__name__}: {error}); write it again with save()"
@@ -174,8 +182,12 @@ def _outlined(card: Mapping[str, Any], path: Path) -> tuple[Family, Parts]:
     return family, Parts(network, target, config, spec, coding, card)
 
 
-def _refuse_others(path: Path) -> None:
-    """Name the files that people have instead of a checkpoint: a Git LFS pointer, a pickle."""
+def _check_file(path: Path) -> None:
+    """Name the files that people have instead of a checkpoint: none, a Git LFS pointer, a pickle."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"checkpoint: no file {path}; train one with: onthefly train FOLDER --out {path.stem}.safetensors"
+        )
     with path.open("rb") as file:
         head = file.read(64)
     if head.startswith(b"version https://git-lfs"):
@@ -192,26 +204,3 @@ def _refuse_others(path: Path) -> None:
             "when it is opened; load it where you trust it, and give the network to from_module(), or save its "
             "state_dict with safetensors.torch.save_file"
         )
-
-
-def _check_tensors(found: Mapping[str, Tensor], network: nn.Module, path: Path) -> None:
-    expected = network.state_dict()
-    lines = [
-        f"{name}: expected {_outline(expected.get(name))}, found {_outline(found.get(name))}"
-        for name in sorted(expected.keys() | found.keys())
-        if _outline(expected.get(name)) != _outline(found.get(name))
-    ]
-    lines += [
-        f"{name}: holds values that are not finite"
-        for name, tensor in found.items()
-        if not torch.isfinite(tensor).all()
-    ]
-    if lines:
-        raise ValueError(
-            f"checkpoint {path}: its tensors are not those of its card; save the generator again:\n  "
-            + "\n  ".join(lines)
-        )
-
-
-def _outline(tensor: Tensor | None) -> str:
-    return "nothing" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"

@@ -13,9 +13,9 @@ from onthefly.generators.base import FrozenGenerator
 
 
 def identity(generator: FrozenGenerator) -> dict[str, Any]:
-    """A generator as plain values: its class, its checkpoint if it has one, what it computes in, what is done about its
-    faults, and a hash of weights, arrays, card, spec and functions (that of ``map`` among them), and of computing in
-    bfloat16; of a class of your own, not of the numbers that it holds.
+    """A generator as plain values: its class, its checkpoint if it has one and that file's SHA-256, what it computes
+    in, what is done about its faults, and a hash of weights, arrays, card, spec and functions (that of ``map`` among
+    them), and of computing in bfloat16; of a class of your own, not of the numbers that it holds.
 
     >>> from onthefly.testing import CountingGenerator
     >>> identity(CountingGenerator((1, 8, 8), classes=2))["is"]
@@ -28,10 +28,16 @@ def identity(generator: FrozenGenerator) -> dict[str, Any]:
     return {
         "is": type(generator).__name__,
         "path": None if generator.path is None else str(generator.path.resolve()),
+        "file_sha256": generator.sha256,
         "dtype": str(generator.dtype).removeprefix("torch."),
         "on_fault": generator.on_fault,
         "sha256": digest.hexdigest(),
     }
+
+
+def files_of(generator: FrozenGenerator) -> dict[str, str]:
+    """The SHA-256 of every checkpoint that its samples come from, by its path."""
+    return {str(one.path): one.sha256 for one in generator.makers if one.path is not None and one.sha256 is not None}
 
 
 def _held(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:

@@ -22,6 +22,7 @@ from onthefly.generators.course import Course
 from onthefly.generators.families import family_of
 from onthefly.generators.family import Family, Parts, target_of
 from onthefly.generators.frozen import NetworkGenerator
+from onthefly.generators.integrity import sha256_of
 from onthefly.generators.looks import look
 from onthefly.generators.shown import Shown
 from onthefly.version import __version__
@@ -175,8 +176,7 @@ def _gone_on_from(path: Path, kind: Family, config: Any, coding: str | None, aug
 
 def _named(path: Path) -> dict[str, str]:
     """A file, for a card."""
-    with path.open("rb") as file:
-        return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return {"file": path.name, "sha256": sha256_of(path)}
 
 
 def _check_coding(kind: Family, shown: Shown, augment: bool) -> None:

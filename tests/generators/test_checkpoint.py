@@ -35,6 +35,12 @@ def rewritten(path: Path, tensors: Any = None, card: Any = None) -> Path:
     return path
 
 
+def reshaped(card: dict[str, Any], shape: list[int]) -> dict[str, Any]:
+    """A card of images of another shape."""
+    fields = {name: one | {"shape": shape} for name, one in card["spec"]["fields"].items()}
+    return card | {"spec": card["spec"] | {"fields": fields}}
+
+
 def test_what_is_saved_comes_back(trained: Any, path: Path) -> None:
     again = load(path)
     assert torch.equal(again.sample(LABELS, KEYS), trained.sample(LABELS, KEYS))
@@ -118,6 +124,12 @@ def test_weights_that_are_not_finite(path: Path, refused: Any) -> None:
         (lambda card: card | {"spec": {"fields": {}, "classes": 2}}, ("describes a generator",)),
         (lambda card: card | {"config": [1]}, ("describes a generator",)),
         (lambda card: card | {"family": ["gan"]}, ("describes a generator",)),
+        (lambda card: card | {"format": [2]}, ("format being of type int", "[2]")),
+        (lambda card: card | {"format": True}, ("format being of type int", "True")),
+        (lambda card: card | {"training": 3}, ("training being of type dict", "3")),
+        (lambda card: card | {"training": {"samples_of_each_class": [1, 1]}}, ("to be 4 counts", "[1, 1]")),
+        (lambda card: card | {"training": {"samples_of_each_class": [1, 1, "x", 2]}}, ("to be 4 counts", "'x'")),
+        (lambda card: reshaped(card, []), ("describes a generator", "out of range")),
         (lambda card: card | {"config": {"width": 10**6}}, ("not those of its card",)),
     ],
 )
