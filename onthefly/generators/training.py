@@ -18,6 +18,7 @@ from onthefly.generators.attributes import Attributes
 from onthefly.generators.augmented import NUMBERS
 from onthefly.generators.card import Card, new_card
 from onthefly.generators.checkpoint import read_parts
+from onthefly.generators.cost import cost_of
 from onthefly.generators.course import Course
 from onthefly.generators.families import family_of
 from onthefly.generators.family import Family, Parts, target_of
@@ -149,7 +150,8 @@ def train(
 
     with tqdm(total=steps, desc=f"training {family}", unit="step", disable=not progress) as bar:
         course.run(lambda step: shown.batches(batch_size, balance, num_workers, step), bar, draw)
-    return frozen({**card, "training": _told(course, shown, how)})
+    told = {**card, "training": _told(course, shown, how)}
+    return frozen({**told, "cost": cost_of(frozen(told))})
 
 
 def _told(course: Course, shown: Shown, how: Mapping[str, Any]) -> dict[str, Any]:
