@@ -1,4 +1,4 @@
-"""Every law, on `MixLoader`, with the GAN, the VAE and the fake generator, on several mixes."""
+"""Every law, on `MixLoader`, with every family and the fake generator, on several mixes."""
 
 from typing import Any
 
@@ -13,6 +13,7 @@ from onthefly.generators import FrozenGenerator
 from onthefly.schedule import Cosine, Fill, Linear, Steps
 from onthefly.testing import CountingGenerator
 from tests import laws
+from tests.conftest import OF_IMAGES
 
 EPOCHS = 3
 LOADER = ("batch_size", "drop_last", "num_workers", "prefetch_factor", "persistent_workers", "multiprocessing_context")
@@ -27,9 +28,14 @@ MIXES: dict[str, dict[str, Any]] = {
 FEW = {name: MIXES[name] for name in ("default", "changing")}
 
 
-@pytest.fixture(params=MIXES)
-def mix(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return MIXES[request.param]
+CASES = [("fake", name) for name in MIXES] + [(family, name) for family in OF_IMAGES for name in FEW]
+
+
+@pytest.fixture(params=CASES, ids="-".join)
+def case(request: pytest.FixtureRequest, generators: dict[str, FrozenGenerator]) -> tuple[FrozenGenerator, Any]:
+    """A generator in a mix: the fake one, which is quick, in all; each family in a few."""
+    family, name = request.param
+    return generators[family], MIXES[name]
 
 
 def maker(images: TensorDataset, generator: FrozenGenerator | None, **mix: Any) -> laws.Make:
@@ -46,11 +52,13 @@ def test_1_drop_in(plain: DataLoader[Any], generator: FrozenGenerator) -> None:
     laws.law_1_drop_in(plain, generator)
 
 
-def test_2_exact(images: TensorDataset, generator: FrozenGenerator, mix: dict[str, Any]) -> None:
+def test_2_exact(images: TensorDataset, case: Any) -> None:
+    generator, mix = case
     laws.law_2_exact(maker(images, generator, **mix), EPOCHS)
 
 
-def test_3_fair(images: TensorDataset, generator: FrozenGenerator, mix: dict[str, Any]) -> None:
+def test_3_fair(images: TensorDataset, case: Any) -> None:
+    generator, mix = case
     laws.law_3_fair(maker(images, generator, **mix), EPOCHS)
 
 
@@ -66,7 +74,8 @@ def test_4_one_stream_however_workers_start(images: TensorDataset, generators: d
     assert all(one.same(two) for one, two in zip(found, laws.deliver(make()), strict=True))
 
 
-def test_5_resume(images: TensorDataset, generator: FrozenGenerator, mix: dict[str, Any]) -> None:
+def test_5_resume(images: TensorDataset, case: Any) -> None:
+    generator, mix = case
     laws.law_5_resume(maker(images, generator, **mix), EPOCHS)
 
 
@@ -84,12 +93,14 @@ def test_6_hermetic(images: TensorDataset, generator: FrozenGenerator, augmented
     laws.law_6_hermetic(maker(images, generator, augment=pipeline), generator)
 
 
-def test_7_a_sample_is_its_key(images: TensorDataset, generator: FrozenGenerator, mix: dict[str, Any]) -> None:
+def test_7_a_sample_is_its_key(images: TensorDataset, case: Any) -> None:
+    generator, mix = case
     laws.law_7_sample_is_its_key(maker(images, generator, **mix), generator)
 
 
 @pytest.mark.parametrize("augmented", [False, True])
-def test_8_usable(images: TensorDataset, generator: FrozenGenerator, augmented: bool, mix: dict[str, Any]) -> None:
+def test_8_usable(images: TensorDataset, case: Any, augmented: bool) -> None:
+    generator, mix = case
     pipeline = augment.image((1, 8, 8)) if augmented else None
     laws.law_8_usable(maker(images, generator, augment=pipeline, **mix))
 
@@ -112,7 +123,8 @@ def test_8_usable_whatever_the_generator_yields(images: TensorDataset, ratio: fl
     laws.law_8_usable(make)
 
 
-def test_9_honest(images: TensorDataset, generator: FrozenGenerator, mix: dict[str, Any]) -> None:
+def test_9_honest(images: TensorDataset, case: Any) -> None:
+    generator, mix = case
     laws.law_9_honest(maker(images, generator, **mix), EPOCHS)
 
 

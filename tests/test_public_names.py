@@ -29,7 +29,16 @@ NAMES: dict[Any, set[str]] = {
     onthefly.augment: {"as_augment", "fused", "image"},
     onthefly.balance: {"Balance", "EffectiveNumber", "Power"},
     onthefly.evidence: {"Bench", "bench"},
-    onthefly.generators: {"FrozenGenerator", "contact_sheet", "from_module", "load", "read_card", "save", "train"},
+    onthefly.generators: {
+        "FrozenGenerator",
+        "contact_sheet",
+        "from_module",
+        "load",
+        "read_card",
+        "save",
+        "train",
+        "with_fields",
+    },
     onthefly.schedule: {"Cosine", "Feedback", "Fill", "Linear", "Schedule", "Steps"},
 }
 ARGUMENTS = {
@@ -38,7 +47,7 @@ ARGUMENTS = {
     onthefly.MixPlan: "labels batch_size balance ratio epochs seed drop_last classes sources reuse",
     onthefly.SyntheticMixDataset: "dataset plan sampler",
     onthefly.DeviceCollate: "generator augment device collate_fn normalized tag weight example window dataset",
-    onthefly.load: "path device reuse max_overhead on_fault batch_size dtype compile",
+    onthefly.load: "path device reuse max_overhead on_fault batch_size dtype compile attributes sampling",
     onthefly.generators.from_module: "module latent classes value_range call",
     onthefly.generators.FrozenGenerator.sample: "self labels keys sources",
     onthefly.MixPlan.epoch: "self epoch",

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from onthefly.data.conditions import Condition
+from onthefly.data.conditions import from_json as condition_from
 from onthefly.data.nested import places
 from onthefly.mixing.classes import Classes
 
@@ -20,11 +22,13 @@ class Field:
         shape: without a batch dimension; ``(C, H, W)`` for an image.
         dtype: as torch spells it ("float32", "int64"), or the name of a Python type ("str").
         range: least and largest value that may occur, where that is known.
+        rate: of audio, values a second.
     """
 
     shape: tuple[int, ...]
     dtype: str
     range: tuple[float, float] | None = None
+    rate: int | None = None
 
     @property
     def nbytes(self) -> int:
@@ -33,7 +37,7 @@ class Field:
 
     def __str__(self) -> str:
         bounds = f" in [{self.range[0]:g}, {self.range[1]:g}]" if self.range else ""
-        return f"{self.dtype}{list(self.shape)}{bounds}"
+        return f"{self.dtype}{list(self.shape)}{bounds}{f' at {self.rate} Hz' if self.rate else ''}"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Spec:
     Attributes:
         fields: by name.
         classes: the generator's classes.
+        conditions: what may be asked for beside the class, by name.
 
     >>> spec = Spec.image((3, 32, 32), classes=("cat", "dog"))
     >>> print(spec.fields["image"])
@@ -53,33 +58,59 @@ class Spec:
 
     fields: Mapping[str, Field]
     classes: Classes
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
 
     @classmethod
     def image(cls, shape: tuple[int, int, int], classes: Any) -> "Spec":
         """A float32 image ``(C, H, W)`` with values in [0, 1]."""
         return cls({"image": Field(tuple(shape), "float32", (0.0, 1.0))}, Classes.of(classes))
 
+    @classmethod
+    def audio(cls, shape: tuple[int, int], classes: Any, rate: int) -> "Spec":
+        """A float32 waveform ``(C, T)`` with values in [-1, 1], ``rate`` of them a second."""
+        return cls({"audio": Field(tuple(shape), "float32", (-1.0, 1.0), rate)}, Classes.of(classes))
+
+    @classmethod
+    def row(cls, columns: int, classes: Any) -> "Spec":
+        """A row of a table: ``float32[columns]``."""
+        return cls({"row": Field((columns,), "float32")}, Classes.of(classes))
+
+    @classmethod
+    def text(cls, classes: Any) -> "Spec":
+        """A text."""
+        return cls({"text": Field((), "str")}, Classes.of(classes))
+
+    @property
+    def field(self) -> Field:
+        """The only field, or the first."""
+        return next(iter(self.fields.values()))
+
     def to_json(self) -> dict[str, Any]:
         """As plain lists, strings and numbers."""
-        fields = {
-            name: {
-                "shape": list(field.shape),
-                "dtype": field.dtype,
-                "range": list(field.range) if field.range else None,
-            }
-            for name, field in self.fields.items()
-        }
         names = self.classes.names
-        return {"fields": fields, "classes": list(names) if names is not None else self.classes.count}
+        known = {
+            "fields": {name: _to_json(one) for name, one in self.fields.items()},
+            "classes": list(names) if names is not None else self.classes.count,
+        }
+        conditions = {name: one.to_json() for name, one in self.conditions.items()}
+        return known | ({"conditions": conditions} if conditions else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Spec":
         """The spec that ``to_json`` wrote."""
-        fields = {
-            name: Field(tuple(field["shape"]), field["dtype"], tuple(field["range"]) if field["range"] else None)
-            for name, field in data["fields"].items()
-        }
-        return cls(fields, Classes.of(data["classes"]))
+        fields = {name: _from_json(one) for name, one in data["fields"].items()}
+        conditions = {name: condition_from(one) for name, one in data.get("conditions", {}).items()}
+        return cls(fields, Classes.of(data["classes"]), conditions)
+
+
+def _to_json(one: Field) -> dict[str, Any]:
+    known = {"shape": list(one.shape), "dtype": one.dtype, "range": list(one.range) if one.range else None}
+    return known | ({"rate": one.rate} if one.rate else {})
+
+
+def _from_json(data: Mapping[str, Any]) -> Field:
+    bounds = tuple(data["range"]) if data["range"] else None
+    return Field(tuple(data["shape"]), data["dtype"], bounds, data.get("rate"))
 
 
 def describe(sample: Any) -> dict[str, Field]:

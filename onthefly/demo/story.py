@@ -113,7 +113,7 @@ def _train_generator(
 ) -> FrozenGenerator:
     """Train where the images are, and carry nothing away but the checkpoint."""
     images = parts.owner if scenario == "owner" else parts.own
-    save(train(family, images, steps=setting.generator_steps, balance=Power(0.5)), checkpoint)
+    save(train(family, images, steps=setting.generator_steps, balance=Power(0.5), held_out=0), checkpoint)
     return load(checkpoint)
 
 

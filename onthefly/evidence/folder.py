@@ -10,10 +10,12 @@ from torchvision.datasets import ImageFolder
 from onthefly.augment.image import image
 from onthefly.data.hermetic import hermetic
 from onthefly.data.spec import Spec
+from onthefly.generators.attributes import Attributes
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.checkpoint import load
+from onthefly.generators.coding import Unit
 from onthefly.generators.families import family_of
-from onthefly.generators.latent import LatentGenerator
+from onthefly.generators.family import Parts, target_of
 from onthefly.loader import MixLoader
 from onthefly.mixing.given import at_least_one
 from onthefly.mixing.schedule import Schedule
@@ -72,9 +74,11 @@ def untrained(family: str, spec: Spec) -> FrozenGenerator:
     torch.Size([1, 1, 8, 8])
     """
     kind = family_of(family)
-    config = kind.configure({})
+    config, coding = kind.configure({}), Unit(spec.field)
+    target = target_of(spec, coding)
     with hermetic(0):
-        return LatentGenerator(kind.network(spec, config), spec, (config.latent,))
+        parts = Parts(kind.network(target, config), target, config, spec, coding)
+        return kind.frozen(parts, Attributes({}), kind.sample_by({}))
 
 
 def _shape(generator: FrozenGenerator | None, size: int | None) -> tuple[int, int, int]:

@@ -1,6 +1,5 @@
 """Checkpoints: safetensors with one card of canonical JSON. Nothing in a file is ever run."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +11,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from onthefly.data.spec import Spec
+from onthefly.generators import codings
+from onthefly.generators.attributes import Attributes
 from onthefly.generators.base import FrozenGenerator, OnFault, as_on_fault
+from onthefly.generators.card import canonical, parse
 from onthefly.generators.families import family_of
-from onthefly.generators.latent import LatentGenerator
+from onthefly.generators.family import Family, Parts, target_of
+from onthefly.generators.frozen import NetworkGenerator
 from onthefly.generators.running import Compile
 
 _KEY = "onthefly"  # the one metadata key: with two the file's bytes would depend on their order in memory
-_FORMAT = 1
 _PICKLES = {b"\x80": "a pickle", b"PK": "a zip of pickles, as torch.save writes"}
 
 
@@ -42,7 +44,7 @@ def save(generator: FrozenGenerator, path: str | Path) -> Path:
     ('vae', 10 unnamed classes)
     """
     path = Path(path)
-    if not isinstance(generator, LatentGenerator) or generator.card is None:
+    if not isinstance(generator, NetworkGenerator) or generator.card is None:
         raise ValueError(
             f"save: expected a generator made by train() or load(), found a {type(generator).__name__}, which no card "
             "can rebuild; save its own weights, and wrap them with from_module() again"
@@ -50,7 +52,7 @@ def save(generator: FrozenGenerator, path: str | Path) -> Path:
     check_path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata={_KEY: _canonical(generator.card)})
+    save_file(tensors, path, metadata={_KEY: canonical(generator.card)})
     path.chmod(0o666 & ~_umask())  # safetensors writes a file for its owner alone
     return path
 
@@ -79,6 +81,8 @@ def load(
     batch_size: int | None = None,
     dtype: torch.dtype | str | None = None,
     compile: Compile = False,  # noqa: A002 - torch's own word for it
+    attributes: Mapping[str, Any] | None = None,
+    **sampling: Any,
 ) -> FrozenGenerator:
     """Read a generator from a checkpoint.
 
@@ -92,6 +96,9 @@ def load(
         batch_size: the most samples to make in one forward; by default what a short measurement finds fastest.
         dtype: "bfloat16" to compute in, where the family allows it; see ``LatentGenerator.running``.
         compile: True or "reduce-overhead" to have the network compiled; see there.
+        attributes: what samples are to be beside their class, for a generator that has conditions: ``{"rotation": (-30,
+            30), "speaker": ["anna", "ben"]}``; each sample's are drawn by its key. What isn't said may be anything.
+        sampling: how samples are made, where the family leaves a choice: ``steps``, ``guidance``, ...
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -99,16 +106,26 @@ def load(
             for a family that bfloat16 would change.
     """
     path = Path(path)
-    card = read_card(path)
-    network, spec, latent = _outlined(card, path)
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    _check_tensors(tensors, network, path)
-    network.load_state_dict(tensors, assign=True)
-    generator = LatentGenerator(network, spec, (latent,), card=card).reused(reuse, max_overhead=max_overhead)
+    family, parts = read_parts(path)
+    made = family.frozen(parts, Attributes(parts.spec.conditions, attributes), family.sample_by(sampling))
+    generator = made.reused(reuse, max_overhead=max_overhead)
     generator.path, generator.on_fault = path, as_on_fault(on_fault)
     generator = generator if device is None else generator.to(device)
     return generator.running(batch_size=batch_size, dtype=dtype, compile=compile)
+
+
+def read_parts(path: Path) -> tuple[Family, Parts]:
+    """The family of a checkpoint, and what its generator is put together from.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``load`` does.
+    """
+    family, parts = _outlined(read_card(path), path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    _check_tensors(tensors, parts.network, path)
+    parts.network.load_state_dict(tensors, assign=True)
+    return family, parts
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
@@ -137,36 +154,24 @@ def read_card(path: str | Path) -> dict[str, Any]:
             f"checkpoint {path}: no card in it, so nothing tells what it is; build its network yourself and use "
             "from_module()"
         )
-    return _parse(metadata[_KEY], path)
+    return parse(metadata[_KEY], path)
 
 
-def new_card(family: str, config: Mapping[str, Any], spec: Spec, training: Mapping[str, Any]) -> dict[str, Any]:
-    """A card: what rebuilds the generator, and how it came about."""
-    return {
-        "format": _FORMAT,
-        "family": family,
-        "config": dict(config),
-        "spec": spec.to_json(),
-        "training": dict(training),
-    }
-
-
-def _outlined(card: Mapping[str, Any], path: Path) -> tuple[nn.Module, Spec, int]:
-    """The network that a card describes, without memory or values yet; what it makes; and the length of its noise."""
+def _outlined(card: Mapping[str, Any], path: Path) -> tuple[Family, Parts]:
+    """What a card describes: a generator whose network has neither memory nor values yet."""
     try:
         family, spec = family_of(card["family"]), Spec.from_json(card["spec"])
         config = family.configure(card["config"])
+        coding = codings.from_json(spec.field, card["coding"])
+        target = target_of(spec, coding, card.get("augmented", 0))
         with torch.device("meta"):
-            return family.network(spec, config), spec, config.latent
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+            network = family.network(target, config)
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, StopIteration) as error:
         raise ValueError(
             f"checkpoint {path}: expected a card that describes a generator, found one that doesn't "
             f"({type(error).__name__}: {error}); write it again with save()"
         ) from error
-
-
-def _canonical(card: Mapping[str, Any]) -> str:
-    return json.dumps(card, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return family, Parts(network, target, config, spec, coding, card)
 
 
 def _refuse_others(path: Path) -> None:
@@ -187,25 +192,6 @@ def _refuse_others(path: Path) -> None:
             "when it is opened; load it where you trust it, and give the network to from_module(), or save its "
             "state_dict with safetensors.torch.save_file"
         )
-
-
-def _parse(text: str, path: Path) -> dict[str, Any]:
-    try:
-        card = dict(json.loads(text))
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"checkpoint {path}: its card is not a JSON object ({error}); write it again with save()"
-        ) from error
-    missing = {"format", "family", "config", "spec"} - card.keys()
-    if missing:
-        raise ValueError(
-            f"checkpoint {path}: expected a card with {', '.join(sorted(missing))} too; write it again with save()"
-        )
-    if card["format"] != _FORMAT:
-        raise ValueError(
-            f"checkpoint {path}: expected format {_FORMAT}, found {card['format']}; pip install -U onthefly-torch"
-        )
-    return card
 
 
 def _check_tensors(found: Mapping[str, Tensor], network: nn.Module, path: Path) -> None:

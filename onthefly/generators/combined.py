@@ -1,7 +1,7 @@
 """Several generators as one: each makes some of the classes."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +11,11 @@ from torch import Tensor
 from onthefly.data.batches import joined, rows_of, to_device
 from onthefly.data.spec import Spec, differences
 from onthefly.generators.base import FrozenGenerator
+from onthefly.generators.several import SeveralGenerators
 from onthefly.mixing.classes import Classes
 
 
-class CombinedGenerator(FrozenGenerator):
+class CombinedGenerator(SeveralGenerators):
     """A generator for each of some classes; the others can't be made.
 
     A generator that has a class of that name makes that one; else the one of that number, if it has as many classes as
@@ -42,30 +43,11 @@ class CombinedGenerator(FrozenGenerator):
             )
         several = list({id(made): made for made in given.values()}.values())
         mine = [{number: _class_in(one, known, number) for number in given if given[number] is one} for one in several]
-        self.inner = [one.relabel(some, known) for one, some in zip(several, mine, strict=True)]
+        super().__init__([one.relabel(some, known) for one, some in zip(several, mine, strict=True)])
         self.spec = Spec(_common(self.inner).spec.fields, known)
-        self.wants_source = any(made.wants_source for made in self.inner)
-        self.cache_bytes = max(made.cache_bytes for made in self.inner)
-        self.max_overhead = min((made.max_overhead for made in self.inner if made.max_overhead), default=None)
         self._who = np.full(known.count, -1)
         for place, some in enumerate(mine):
             self._who[list(some)] = place
-
-    @property
-    def device(self) -> torch.device | None:  # type: ignore[override]
-        """Where all of them were put; None if that isn't one place."""
-        places = {made.device for made in self.inner}
-        return places.pop() if len(places) == 1 else None
-
-    @property
-    def where(self) -> torch.device:
-        """Where all of them are; else it may be asked anywhere."""
-        places = {made.where for made in self.inner}
-        return places.pop() if len(places) == 1 else torch.device("cpu")
-
-    @property
-    def makers(self) -> list[FrozenGenerator]:
-        return [maker for made in self.inner for maker in made.makers]
 
     @property
     def makes(self) -> NDArray[np.bool_]:
@@ -79,11 +61,6 @@ class CombinedGenerator(FrozenGenerator):
     def refills(self) -> NDArray[np.bool_]:
         """As each of them does."""
         return np.asarray(np.stack([made.refills for made in self.inner])[self._who, np.arange(self.classes.count)])
-
-    def reused(self, times: int = 1, *, cache_bytes: int = 1 << 30, max_overhead: float | None = None) -> Self:
-        again = super().reused(times, cache_bytes=cache_bytes, max_overhead=max_overhead)
-        again.inner = [made.reused(times, cache_bytes=cache_bytes) for made in self.inner]
-        return again
 
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
         made, back = self._asked(labels, keys, sources, lambda one: one.sample)
@@ -103,16 +80,6 @@ class CombinedGenerator(FrozenGenerator):
         made, back = self._asked(labels, keys, sources, lambda one: one.items, of=_chosen)
         items = [item for some in made for item in some]
         return [items[place] for place in back.tolist()]
-
-    def to(self, device: torch.device | str) -> Self:
-        for made in self.inner:
-            made.to(device)
-        return self
-
-    def placed(self, device: torch.device) -> torch.device:
-        """One device if all run there, else the loader's: each is then asked where it runs."""
-        places = {made.placed(device) for made in self.inner}
-        return places.pop() if len(places) == 1 else device
 
     def _asked(
         self,

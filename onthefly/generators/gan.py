@@ -14,8 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from onthefly.data.spec import Spec
-from onthefly.generators.networks import ImageDecoder, ImageEncoder, Shape
+from onthefly.generators.diff_augment import diff_augment
+from onthefly.generators.distance import distance_by_class
+from onthefly.generators.family import Family
+from onthefly.generators.networks import decoder, encoder
+from onthefly.generators.target import Target
+from onthefly.generators.trainer import Losses, Trainer
 
 _LEARNING_RATE = 5e-4
 _BETAS = (0.0, 0.99)
@@ -40,129 +44,97 @@ class GANConfig:
     width: int = 32
 
 
-def build_gan(spec: Spec, config: GANConfig) -> ImageDecoder:
-    """The network that makes images: the part that a checkpoint holds."""
-    return ImageDecoder(_shape(spec), spec.classes.count, config.latent, config.width)
+def build_gan(target: Target, config: GANConfig) -> nn.Module:
+    """The network that makes samples: the part that a checkpoint holds."""
+    return decoder(target, config.latent, config.width)
 
 
-class GANTrainer:
-    """Trains a GAN, a batch at a time.
+class GANTrainer(Trainer):
+    """Trains a GAN."""
 
-    Args:
-        spec: what to make.
-        config: how large.
-        device: where.
-        steps: how many there will be.
-    """
-
-    def __init__(self, spec: Spec, config: GANConfig, device: torch.device, steps: int) -> None:
-        self.generator = build_gan(spec, config).to(device)
+    def __init__(
+        self, target: Target, config: GANConfig, device: torch.device, steps: int, network: nn.Module | None = None
+    ) -> None:
+        self.generator = (build_gan(target, config) if network is None else network).to(device)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        self.critic = _Critic(_shape(spec), spec.classes.count, config.width).to(device)
+        self.critic = _Critic(target, config.width).to(device)
         self.latent, self.done = config.latent, 0
-        self._generator_step = torch.optim.Adam(self.generator.parameters(), _LEARNING_RATE, betas=_BETAS)
+        learnt = [one for one in self.generator.parameters() if one.requires_grad]
+        self._generator_step = torch.optim.Adam(learnt, _LEARNING_RATE, betas=_BETAS)
         self._critic_step = torch.optim.Adam(self.critic.parameters(), _LEARNING_RATE, betas=_BETAS)
 
-    def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
-        """One step on real images ``float32[N, C, H, W]`` of classes ``int64[N]``; returns the losses."""
-        losses = {"critic": self._train_critic(images, labels), "generator": self._train_generator(images, labels)}
+    def step(self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None) -> Losses:
+        losses = {
+            "critic": self._train_critic(samples, labels, conditions),
+            "generator": self._train_generator(samples, labels, conditions),
+        }
         self.done += 1
         keep = min(_AVERAGE, self.done / (self.done + 10))
         for mean, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             mean.lerp_(new.detach(), 1 - keep)
         return losses
 
+    @torch.no_grad()
+    def score(self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """How far samples of the same classes are from these, class by class: the sliced Wasserstein distance."""
+        noise = torch.randn(len(labels), self.latent, device=labels.device)
+        return distance_by_class(samples, self.average(noise, labels, conditions), labels)
+
     def network(self) -> nn.Module:
         """The network as it is now."""
         return self.average
 
-    def _train_critic(self, images: Tensor, labels: Tensor) -> float:
+    def _train_critic(self, samples: Tensor, labels: Tensor, conditions: Tensor | None) -> Tensor:
         with torch.no_grad():
-            fakes = self._make(labels)
-        shown = diff_augment(torch.cat([images, fakes])).requires_grad_()
-        scores = self.critic(shown, labels.repeat(2))
+            fakes = self._make(labels, conditions)
+        shown = diff_augment(torch.cat([samples, fakes])).requires_grad_()
+        scores = self.critic(shown, labels.repeat(2), _twice(conditions))
         real, fake = scores.chunk(2)
         loss = F.softplus(fake - real).mean()
         penalty = torch.zeros_like(loss)
         if self.done % _PENALTY_EVERY == 0:
             (slope,) = torch.autograd.grad(scores.sum(), shown, create_graph=True)
-            penalty = _PENALTY * slope.square().sum(dim=(1, 2, 3)).mean() * _PENALTY_EVERY
+            penalty = _PENALTY * slope.square().flatten(1).sum(dim=1).mean() * _PENALTY_EVERY
         self._critic_step.zero_grad()
         (loss + penalty).backward()
         self._critic_step.step()
-        return float(loss.detach())
+        return loss.detach()
 
-    def _train_generator(self, images: Tensor, labels: Tensor) -> float:
+    def _train_generator(self, samples: Tensor, labels: Tensor, conditions: Tensor | None) -> Tensor:
         self.critic.requires_grad_(False)
-        shown = diff_augment(torch.cat([images, self._make(labels)]))
-        real, fake = self.critic(shown, labels.repeat(2)).chunk(2)
+        shown = diff_augment(torch.cat([samples, self._make(labels, conditions)]))
+        real, fake = self.critic(shown, labels.repeat(2), _twice(conditions)).chunk(2)
         loss = F.softplus(real - fake).mean()
         self._generator_step.zero_grad()
         loss.backward()
         self._generator_step.step()
         self.critic.requires_grad_(True)
-        return float(loss.detach())
+        return loss.detach()
 
-    def _make(self, labels: Tensor) -> Tensor:
-        images: Tensor = self.generator(torch.randn(len(labels), self.latent, device=labels.device), labels)
-        return images
-
-
-def diff_augment(images: Tensor) -> Tensor:
-    """DiffAugment's colour, translation and cutout, each image by itself, differentiably: ``float32[N, C, H, W]`` to
-    the same."""
-    return _cutout(_translate(_colour(images)))
+    def _make(self, labels: Tensor, conditions: Tensor | None) -> Tensor:
+        noise = torch.randn(len(labels), self.latent, device=labels.device)
+        samples: Tensor = self.generator(noise, labels, conditions)
+        return samples
 
 
 class _Critic(nn.Module):
-    def __init__(self, shape: Shape, classes: int, width: int) -> None:
+    def __init__(self, target: Target, width: int) -> None:
         super().__init__()
-        self.encoder = ImageEncoder(shape, _FEATURES, width)
-        self.verdict, self.kind = nn.Linear(_FEATURES, 1), nn.Embedding(classes, _FEATURES)
+        self.encoder = encoder(target, _FEATURES, width)
+        self.verdict, self.kind = nn.Linear(_FEATURES, 1), nn.Embedding(target.classes, _FEATURES)
+        self.conditions = nn.Linear(target.conditions, _FEATURES, bias=False) if target.conditions else None
 
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        features = F.leaky_relu(self.encoder(images), 0.2)
-        scores: Tensor = self.verdict(features)[:, 0] + (self.kind(labels) * features).mean(dim=1) * _FEATURES**0.5
+    def forward(self, samples: Tensor, labels: Tensor, conditions: Tensor | None) -> Tensor:
+        features = F.leaky_relu(self.encoder(samples), 0.2)
+        kind = self.kind(labels)
+        if self.conditions is not None:
+            kind = kind + self.conditions(conditions)
+        scores: Tensor = self.verdict(features)[:, 0] + (kind * features).mean(dim=1) * _FEATURES**0.5
         return scores
 
 
-def _shape(spec: Spec) -> Shape:
-    return spec.fields["image"].shape
+def _twice(conditions: Tensor | None) -> Tensor | None:
+    return None if conditions is None else conditions.repeat(2, 1)
 
 
-def _rand(images: Tensor) -> Tensor:
-    return torch.rand(len(images), 1, 1, 1, device=images.device)
-
-
-def _colour(images: Tensor) -> Tensor:
-    images = images + (_rand(images) - 0.5)
-    grey = images.mean(dim=1, keepdim=True)
-    images = grey + (images - grey) * 2 * _rand(images)
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return mean + (images - mean) * (0.5 + _rand(images))
-
-
-def _translate(images: Tensor) -> Tensor:
-    """By up to an eighth of the side, filled with zeros."""
-    height, width = images.shape[2:]
-    up, left = round(height / 8), round(width / 8)
-    padded = F.pad(images, (left, left, up, up)).movedim(1, -1)
-    rows = torch.arange(height, device=images.device) + torch.randint(
-        2 * up + 1, (len(images), 1), device=images.device
-    )
-    columns = torch.arange(width, device=images.device) + torch.randint(
-        2 * left + 1, (len(images), 1), device=images.device
-    )
-    which = torch.arange(len(images), device=images.device)
-    return padded[which[:, None, None], rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
-
-
-def _cutout(images: Tensor) -> Tensor:
-    """A square of half the side, centred anywhere, becomes zero."""
-    inside = torch.ones((), dtype=torch.bool, device=images.device)
-    for dim in (2, 3):
-        side = images.shape[dim]
-        centre = torch.randint(side, (len(images), 1), device=images.device)
-        near = (torch.arange(side, device=images.device) - centre).abs() * 4 < side
-        inside = inside & near.unflatten(1, (-1, 1) if dim == 2 else (1, -1))[:, None]
-    return images * ~inside
+GAN = Family("gan", GANConfig, build_gan, GANTrainer, steps=4000, bfloat16=True)

@@ -5,16 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from onthefly.data.hermetic import hermetic
 from onthefly.data.spec import Spec
-from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.batching import best_batch_size
-from onthefly.generators.families import family_of
+from onthefly.generators.coding import Coding
+from onthefly.generators.frozen import NetworkGenerator
 from onthefly.generators.noise import normal
 from onthefly.generators.running import (
     Call,
@@ -23,26 +21,34 @@ from onthefly.generators.running import (
     as_compile,
     as_dtype,
     check_bfloat16,
-    device_of,
     in_pieces,
     lay_out,
     numbers,
 )
+from onthefly.generators.sources import field_of
 from onthefly.mixing.given import at_least_one
 
 _PROBES = 4  # samples that are made in both kinds of numbers
 
 
-class LatentGenerator(FrozenGenerator):
+class LatentGenerator(NetworkGenerator):
     """A network that makes samples from normal noise and a class, frozen where it stands.
 
     Args:
         network: put into eval mode, its parameters without gradient.
         spec: what it makes.
         latent: the shape of one sample's noise.
-        call: ``call(network, noise, labels)``, if not ``network(noise, labels)``; its result is what the spec says.
+        call: ``call(network, noise, labels)``, if not ``network(noise, labels)``; its result is what the spec says, or
+            what the coding decodes. Where there are conditions it gets them as ``conditions=float32[N, conditions]``,
+            and where samples are made of real ones, these as ``source=``, encoded.
         card: what is known about it.
+        coding: decodes what the network makes.
+
+    Attributes:
+        conditions: how many numbers the network takes for them; what attributes don't fill is 0.
     """
+
+    conditions: int = 0
 
     def __init__(
         self,
@@ -52,18 +58,13 @@ class LatentGenerator(FrozenGenerator):
         *,
         call: Call | None = None,
         card: Mapping[str, Any] | None = None,
+        coding: Coding | None = None,
     ) -> None:
-        self.network = network.eval().requires_grad_(False)
-        self.spec, self.latent, self.card = spec, tuple(latent), card
+        super().__init__(network, spec, card=card)
+        self.latent, self.coding = tuple(latent), coding
         self._call = call or _plain_call
         self._compiled: Compiled | None = None
         self._lay_out()
-
-    @property
-    def makes(self) -> NDArray[np.bool_]:
-        """The classes that it was shown, as its card says."""
-        shown = (self.card or {}).get("training", {}).get("images_of_each_class")
-        return super().makes if shown is None else np.asarray(shown) > 0
 
     def running(
         self,
@@ -105,31 +106,44 @@ class LatentGenerator(FrozenGenerator):
         """``int64[N]`` classes and ``int64[N]`` keys to samples ``[N, ...]``."""
         size = best_batch_size(self, keys.device) if self._compiled else self.batch_size
         if size is None or not len(keys):
-            return self.at_once(labels, keys)
-        call = self._compiled or self._plain
-        return in_pieces(partial(self._made, call), labels, keys, size, padded=self._compiled is not None)
+            return self.at_once(labels, keys, sources)
+        make = partial(self._made, self._compiled or self._plain)
+        return in_pieces(make, (labels, keys, *self._given(sources)), size, padded=self._compiled is not None)
 
     def at_once(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Tensor:
-        return self._made(self._plain, labels, keys)
-
-    @property
-    def where(self) -> torch.device:
-        return device_of(self.network)
+        return self._made(self._plain, labels, keys, *self._given(sources))
 
     def to(self, device: torch.device | str) -> Self:
-        self.network.to(device)
+        super().to(device)
         self._lay_out()
-        return super().to(device)
+        return self
 
-    def _plain(self, noise: Tensor, labels: Tensor) -> Tensor:
-        return self._call(self.network, noise, labels)
+    def _plain(self, noise: Tensor, labels: Tensor, **beside: Tensor) -> Tensor:
+        return self._call(self.network, noise, labels, **beside)
 
-    def _made(self, call: Callable[[Tensor, Tensor], Tensor], labels: Tensor, keys: Tensor) -> Tensor:
+    def _given(self, sources: Any) -> tuple[Tensor, ...]:
+        """What samples are made from, encoded, where they are made from something."""
+        if not self.wants_source:
+            return ()
+        found = field_of(sources, self.spec.field)
+        return (found if self.coding is None else self.coding.encode(found),)
+
+    def _made(self, call: Callable[..., Tensor], labels: Tensor, keys: Tensor, *source: Tensor) -> Tensor:
         with torch.no_grad(), numbers(self.dtype, keys.device):
-            samples = call(normal(keys, self.latent), labels)
+            beside = {"source": source[0]} if source else {}
+            samples = call(normal(keys, self.latent), labels, **self._conditions(keys), **beside)
         if self.dtype == torch.bfloat16 and samples.dtype == torch.bfloat16:
             samples = samples.float()
-        return samples if self.card is None else samples.contiguous()  # channels last shows in strides
+        decoded: Tensor = samples if self.coding is None else self.coding.decode(samples)
+        return decoded if self.card is None else decoded.contiguous()  # channels last shows in strides
+
+    def _conditions(self, keys: Tensor) -> dict[str, Tensor]:
+        if not self.conditions:
+            return {}
+        drawn = keys.new_zeros((len(keys), self.conditions), dtype=torch.float32)
+        if self.attributes.size:
+            drawn[:, : self.attributes.size] = self.attributes.draw(keys)
+        return {"conditions": drawn}
 
     def _lay_out(self) -> None:
         """A module of the user's keeps its own layout, since that can be seen: safetensors doesn't save another."""
@@ -137,21 +151,20 @@ class LatentGenerator(FrozenGenerator):
             lay_out(self.network, self.dtype)
 
     def _check_bfloat16(self) -> None:
-        family = (self.card or {}).get("family")
-        if family is not None and not family_of(family).bfloat16:
+        if not self.allows_bfloat16:
             raise ValueError(
-                f"dtype: expected 'float32' for a {family}, whose samples in bfloat16 would be others, found "
-                "'bfloat16'; leave dtype= out"
+                f"dtype: expected 'float32' for a {(self.card or {}).get('family', 'generator')}, whose samples in "
+                "bfloat16 would be others, found 'bfloat16'; leave dtype= out"
             )
         plain = copy.copy(self)
         plain.dtype = torch.float32
         keys = torch.arange(_PROBES, device=self.where)
-        field = next(iter(self.spec.fields.values()))
+        probe = torch.zeros(_PROBES, *self.spec.field.shape, device=self.where) if self.wants_source else None
         with hermetic(0, self.where):
-            made, expected = (one.at_once(keys % self.classes.count, keys) for one in (self, plain))
-        check_bfloat16(made, expected, field.range)
+            made, expected = (one.at_once(keys % self.classes.count, keys, probe) for one in (self, plain))
+        check_bfloat16(made, expected, self.spec.field.range)
 
 
-def _plain_call(network: nn.Module, noise: Tensor, labels: Tensor) -> Tensor:
-    samples: Tensor = network(noise, labels)
+def _plain_call(network: nn.Module, noise: Tensor, labels: Tensor, **beside: Tensor) -> Tensor:
+    samples: Tensor = network(noise, labels, **beside)
     return samples

@@ -1,13 +1,14 @@
 """How a generator's network runs: in which numbers, compiled or not, and how many samples at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-Call = Callable[[nn.Module, Tensor, Tensor], Tensor]
+Call = Callable[..., Tensor]
 Compile = Literal[False, True, "reduce-overhead"]
 
 BFLOAT16_ERROR = 2e-2  # of the range: how far a sample made in bfloat16 may be from the same one in float32
@@ -27,39 +28,35 @@ class Compiled:
 
     def __init__(self, network: nn.Module, call: Call, how: Compile) -> None:
         self.network, self.call, self.how = network, call, how
-        self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
+        self._compiled: Callable[..., Tensor] | None = None
 
-    def __call__(self, noise: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, noise: Tensor, labels: Tensor, **beside: Tensor) -> Tensor:
         """Noise ``[N, ...]`` and ``int64[N]`` to samples in memory of their own; N should always be the same."""
         if self._compiled is None:
             self._compiled = torch.compile(self._plain(), dynamic=False, mode=_MODES[self.how])
-        return self._compiled(noise, labels).clone()  # a CUDA graph writes the next samples where these are
+        return self._compiled(noise, labels, **beside).clone()  # a CUDA graph writes the next samples where these are
 
-    def _plain(self) -> Callable[[Tensor, Tensor], Tensor]:
-        network, call = self.network, self.call
-        return lambda noise, labels: call(network, noise, labels)
+    def _plain(self) -> Callable[..., Tensor]:
+        return partial(self.call, self.network)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_compiled": None}
 
 
-def in_pieces(
-    make: Callable[[Tensor, Tensor], Tensor], labels: Tensor, keys: Tensor, size: int, *, padded: bool
-) -> Tensor:
-    """What ``make`` makes of classes ``int64[N]`` and keys ``int64[N]``, at most ``size`` of them at a time.
+def in_pieces(make: Callable[..., Tensor], given: Sequence[Tensor], size: int, *, padded: bool) -> Tensor:
+    """What ``make`` makes of tensors of N rows, at most ``size`` of them at a time.
 
     Args:
         padded: whether each piece must have just that size; the last one then holds some of its samples several times.
 
-    >>> made = in_pieces(lambda labels, keys: labels + keys, torch.tensor([1, 2, 3]), torch.zeros(3), 2, padded=True)
-    >>> made.tolist()
+    >>> in_pieces(torch.add, (torch.tensor([1, 2, 3]), torch.zeros(3)), 2, padded=True).tolist()
     [1.0, 2.0, 3.0]
     """
-    made = []
-    for begin in range(0, len(keys), size):
-        rows = torch.arange(begin, min(begin + size, len(keys)), device=keys.device)
-        asked = rows[torch.arange(size, device=keys.device) % len(rows)] if padded else rows
-        made.append(make(labels[asked], keys[asked])[: len(rows)])
+    made, count, device = [], len(given[0]), given[0].device
+    for begin in range(0, count, size):
+        rows = torch.arange(begin, min(begin + size, count), device=device)
+        asked = rows[torch.arange(size, device=device) % len(rows)] if padded else rows
+        made.append(make(*(one[asked] for one in given))[: len(rows)])
     return torch.cat(made) if len(made) > 1 else made[0]
 
 

@@ -1,76 +1,97 @@
 """Training: from a dataset to a frozen generator, with progress."""
 
 import copy
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
 from tqdm.auto import tqdm
 
 from onthefly.data.batches import default_device
-from onthefly.data.dataset import HostCollate, SyntheticMixDataset
 from onthefly.data.hermetic import hermetic
-from onthefly.data.images import image_in, is_unit
-from onthefly.data.labels import Labels, labels_of
-from onthefly.data.nested import outline
-from onthefly.data.normalize import Normalization, find_normalization
-from onthefly.data.spec import Spec
-from onthefly.generators.checkpoint import new_card
-from onthefly.generators.families import Config, Trainer, family_of
-from onthefly.generators.latent import LatentGenerator
-from onthefly.generators.sheet import contact_sheet
-from onthefly.mixing.plan import MixPlan
+from onthefly.data.labels import labels_of
+from onthefly.generators.adapting import adapted, merged
+from onthefly.generators.attributes import Attributes
+from onthefly.generators.augmented import NUMBERS
+from onthefly.generators.card import Card, new_card
+from onthefly.generators.checkpoint import read_parts
+from onthefly.generators.course import Course
+from onthefly.generators.families import family_of
+from onthefly.generators.family import Family, Parts, target_of
+from onthefly.generators.frozen import NetworkGenerator
+from onthefly.generators.looks import look
+from onthefly.generators.shown import Shown
+from onthefly.version import __version__
 
-_PREVIEWS = 20  # contact sheets over a training
-_EXAMPLES = 5  # real images of each class on a sheet
+_EXAMPLES = 5  # real samples of each class to look at
+_QUICKER = 4  # times, goes a training that goes on from another
 
 
 def train(
     family: str,
     dataset: Any,
     *,
-    config: dict[str, int] | None = None,
+    config: Mapping[str, Any] | None = None,
     steps: int | None = None,
     batch_size: int = 64,
-    balance: Any = "natural",
+    balance: Any = "uniform",
     labels: Any = None,
     normalized: Any = None,
+    conditions: Mapping[str, Sequence[Any]] | None = None,
+    coding: str | None = None,
+    held_out: float = 0.1,
+    augment: bool = False,
+    init: str | Path | None = None,
+    about: Mapping[str, Any] | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
     num_workers: int = 0,
     preview: str | Path | None = None,
+    resume: str | Path | None = None,
     progress: bool = True,
-) -> LatentGenerator:
-    """Train a class-conditional generator on a dataset of images, of any size and number of channels.
+) -> NetworkGenerator:
+    """Train a class-conditional generator on a dataset.
 
-    Interrupt it (Ctrl-C) and it returns what it has learnt so far. The global random generators are left as they were.
+    Some samples are held out, and looked at now and then: the generator returned is the one that did best on them, and
+    training ends where it does better no more. Interrupt it (Ctrl-C) and it returns what it has learnt so far. The
+    global random generators are left as they were.
 
     Args:
         family: "gan" (sharper, slower) or "vae" (softer, quicker, best for the smallest sets).
-        dataset: map-style; yields an image ``float32[C, H, W]`` in [0, 1], with a label, or alone with ``labels=``.
+        dataset: map-style; yields a sample with a label, or alone with ``labels=``. Samples are images ``float32[C, H,
+            W]`` in [0, 1], signals ``float32[C, T]`` in [-1, 1] or rows of a table ``float32[D]``.
         config: the family's sizes, such as ``{"latent": 64, "width": 32}``.
         steps: batches to train on; by default what suits a small data set.
-        batch_size: images in a batch.
+        batch_size: samples in a batch.
         balance: how often each class is shown, as for ``wrap``.
         labels: as for ``wrap``.
-        normalized: ``(mean, std)`` if the images arrive normalised; found by itself in the dataset's own transform.
+        normalized: ``(mean, std)`` if images arrive normalised; found by itself in the dataset's own transform.
+        conditions: what samples have beside their class, a value for each of them: ``{"speaker": [...]}``, names or
+            whole numbers for one of several, floating-point numbers for anything between the least and the largest.
+        coding: what samples become for the network, by name; by default what is usual for them.
+        held_out: the share of each class that is held out, where it has 10 samples or more.
+        augment: turn, scale, move and mirror images at random, and tell the network by how much, so that it makes none
+            that are. For few images; a GAN's critic has augmentation of its own, always.
+        init: a checkpoint of the same family to go on from, for other classes, of which 5 to 50 samples of each are
+            enough: what it learnt is kept, and only the classes and a low-rank update of its weights are learnt.
+        about: what the card shall say beside: ``{"licence": "CC BY 4.0", "data": "..."}``.
         seed: equal seeds give equal generators on one machine.
         device: by default the current CUDA device if there is one.
-        num_workers: processes that load images.
-        preview: a PNG file to draw contact sheets to while it trains: real images on the left, synthetic on the right.
+        num_workers: processes that load samples.
+        preview: a PNG file to draw to while it trains: real samples beside synthetic ones.
+        resume: a file for the state of the training, written now and then and removed when it is over; if it is there,
+            the training goes on from it.
         progress: show a progress bar with the losses.
 
     Returns:
         The generator, with a card; ``save`` writes it to a file.
 
     Raises:
-        ValueError: for images that are not ``float32[C, H, W]`` in [0, 1], and as ``labels_of`` and ``MixPlan`` do.
+        ValueError: for samples that are none of those, as ``labels_of`` and ``MixPlan`` do, and for the state of
+            another training.
 
     >>> digits = torch.utils.data.TensorDataset(torch.rand(64, 1, 8, 8), torch.arange(64) % 10)
     >>> generator = train("vae", digits, steps=2, progress=False)
@@ -78,112 +99,95 @@ def train(
     torch.Size([1, 1, 8, 8])
     """
     kind, device = family_of(family), torch.device(device) if device is not None else default_device()
-    made, steps = kind.configure(config or {}), kind.steps if steps is None else steps
+    like = None if init is None else _gone_on_from(Path(init), kind, config, coding, augment)
+    made, augment = (kind.configure(config or {}), augment) if like is None else (like.config, like.is_augmented)
+    steps = (kind.steps if like is None else kind.steps // _QUICKER) if steps is None else steps
     if steps < 1:
         raise ValueError(f"train: expected steps of 1 or more, found {steps}; leave it out for {kind.steps}")
-    images = _Images(dataset, labels_of(dataset, labels), normalized, device)
-    batch_size = min(batch_size, len(images.labels.values))
+    shown = Shown(
+        dataset,
+        labels_of(dataset, labels),
+        normalized=normalized,
+        conditions=conditions,
+        coding=coding,
+        like=like,
+        held_out=held_out,
+        seed=seed,
+        device=device,
+    )
+    _check_coding(kind, shown, augment)
+    batch_size = min(batch_size, sum(shown.count))
+    numbers = NUMBERS if augment else 0
+    target = target_of(shown.spec, shown.coding, numbers)
     with hermetic(seed, device):
-        trainer = kind.trainer(images.spec, made, device, steps)
-        batches = images.batches(batch_size, balance, seed, num_workers)
-        examples = images.examples(_EXAMPLES) if preview else []
+        begun = None if like is None else adapted(kind, like, target, shown.spec.classes.names)
+        trainer = kind.trainer(target, made, device, steps, begun)
+    known = {**(about or {}), "augmented": numbers or None, "init": None if init is None else _named(Path(init))}
+    card = new_card(kind.name, asdict(made), shown.spec, shown.coding, {}, **known)
+    how = {"steps": steps, "batch_size": batch_size, "balance": str(balance), "held_out": held_out, "seed": seed}
+    course = Course(
+        trainer,
+        shown,
+        steps=steps,
+        seed=seed,
+        augment=augment,
+        settings={"card": card, "labels": _hash_of(shown), **how},
+        resume=None if resume is None else Path(resume),
+    )
+    examples = shown.examples(_EXAMPLES) if preview else []
 
-        def draw() -> None:
-            if preview:
-                contact_sheet(_frozen(trainer, images.spec, made), preview, real=examples, device=device)
+    def frozen(card: Card | None = None) -> NetworkGenerator:
+        """As it is now; training goes on without it."""
+        network = trainer.network() if card is None else course.network()
+        parts = Parts(merged(copy.deepcopy(network)), target, made, shown.spec, shown.coding, card)
+        return kind.frozen(parts, Attributes(shown.spec.conditions), kind.sample_by({}))
 
-        with tqdm(
-            islice(batches, steps), total=steps, desc=f"training {family}", unit="step", disable=not progress
-        ) as bar:
-            done = _run(trainer, bar, draw)
-    training = {"steps": done, "batch_size": batch_size, "seed": seed, "images_of_each_class": images.count}
-    return _frozen(trainer, images.spec, made, new_card(kind.name, asdict(made), images.spec, training))
+    def draw() -> None:
+        if preview:
+            look(frozen(), preview, real=examples, device=device)
 
-
-def _frozen(trainer: Trainer, spec: Spec, config: Config, card: dict[str, Any] | None = None) -> LatentGenerator:
-    """The generator as it is now; training goes on without it."""
-    return LatentGenerator(copy.deepcopy(trainer.network()), spec, (config.latent,), card=card)
-
-
-class _Images:
-    """A dataset as batches of images in [0, 1] and their classes, without end."""
-
-    def __init__(self, dataset: Any, labels: Labels, normalized: Any, device: torch.device) -> None:
-        self.dataset, self.labels, self.device = dataset, labels, device
-        self.norm = find_normalization(dataset) if normalized is None else Normalization.of(normalized)
-        with hermetic(0):
-            first = self._image(_collate([dataset[0]]))
-        channels, height, width = first.shape[1:]
-        self.spec = Spec.image((channels, height, width), labels.classes)
-        self.count = np.bincount(labels.values, minlength=labels.classes.count).tolist()
-
-    def batches(self, size: int, balance: Any, seed: int, num_workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-        plan = MixPlan(
-            self.labels.values,
-            batch_size=size,
-            balance=balance,
-            ratio=0,
-            seed=seed,
-            drop_last=True,
-            classes=self.labels.classes,
-        )
-        mixed = SyntheticMixDataset(self.dataset, plan)
-        loader = DataLoader(
-            mixed,
-            batch_size=size,
-            sampler=mixed.sampler,
-            collate_fn=HostCollate(_collate),
-            num_workers=num_workers,
-            persistent_workers=num_workers > 0,
-        )
-        for epoch in count():
-            mixed.sampler.aim(epoch, 0)
-            for host in loader:
-                yield self._image(host.real).to(self.device), torch.from_numpy(host.slots.label).to(self.device)
-
-    def examples(self, each: int) -> list[list[Tensor]]:
-        """A few images of every class, fewer where it has fewer."""
-        rows = [np.flatnonzero(self.labels.values == number)[:each] for number in range(self.labels.classes.count)]
-        with hermetic(0):
-            return [[self._image(_collate([self.dataset[int(row)]]))[0] for row in some] for some in rows]
-
-    def _image(self, batch: Any) -> Tensor:
-        found = image_in(batch, ndim=4)
-        if found is None:
-            raise ValueError(
-                f"train: expected {type(self.dataset).__name__} to yield an image float32[C, H, W] in [0, 1], found "
-                f"{outline(batch)}; give it transform=torchvision.transforms.ToTensor()"
-            )
-        image: Tensor = self.norm.undo(found) if self.norm else found
-        if not is_unit(image):
-            raise ValueError(
-                f"train: expected images in [0, 1], found values from {image.min():g} to {image.max():g}; pass "
-                "normalized=(mean, std), what your transform's Normalize was given"
-            )
-        return image.float().clamp(0, 1)
+    with tqdm(total=steps, desc=f"training {family}", unit="step", disable=not progress) as bar:
+        course.run(lambda step: shown.batches(batch_size, balance, num_workers, step), bar, draw)
+    return frozen({**card, "training": _told(course, shown, how)})
 
 
-def _collate(samples: list[Any]) -> Any:
-    try:
-        return default_collate(samples)
-    except (TypeError, RuntimeError) as error:
+def _told(course: Course, shown: Shown, how: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card says of a training."""
+    score = {"score": min(course.scores), "best_step": course.best} if course.scores else {}
+    versions = {"onthefly": __version__, "torch": torch.__version__}
+    return {**how, "steps": course.done, "samples_of_each_class": shown.count, "versions": versions, **score}
+
+
+def _gone_on_from(path: Path, kind: Family, config: Any, coding: str | None, augment: bool) -> Parts:
+    """The parts of the checkpoint to go on from, which decides what else could be chosen."""
+    family, parts = read_parts(path)
+    if family.name != kind.name:
         raise ValueError(
-            f"train: expected images float32[C, H, W] of one size, found {outline(samples[0])} ({error}); give the "
-            "dataset a transform that ends in torchvision.transforms.ToTensor()"
-        ) from error
+            f"train: expected a checkpoint of a {kind.name} to go on from, found a {family.name} in {path}"
+        )
+    if config is not None or coding is not None or augment:
+        raise ValueError(
+            f"train: expected config, coding and augment to be left to {path}, from which it goes on, found config="
+            f"{config!r}, coding={coding!r}, augment={augment}; leave them out"
+        )
+    return parts
 
 
-def _run(trainer: Trainer, bar: Any, draw: Callable[[], None]) -> int:
-    """Train on every batch; an interrupt ends it early. Returns the steps done."""
-    done, every = 0, max(1, bar.total // _PREVIEWS)
-    try:
-        for images, labels in bar:
-            losses = trainer.step(images, labels)
-            done += 1
-            bar.set_postfix({name: f"{loss:.3g}" for name, loss in losses.items()}, refresh=False)
-            if done % every == 0:
-                draw()
-    except KeyboardInterrupt:
-        bar.write(f"interrupted after {done} steps; keeping what was learnt")
-    draw()
-    return done
+def _named(path: Path) -> dict[str, str]:
+    """A file, for a card."""
+    with path.open("rb") as file:
+        return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _check_coding(kind: Family, shown: Shown, augment: bool) -> None:
+    if augment and len(shown.spec.field.shape) != 3:
+        raise ValueError(f"train: expected images to augment, found {shown.spec.field}; leave augment out")
+    if shown.coding.kind not in kind.codings:
+        raise ValueError(
+            f"train: expected samples that a {kind.name} can make ({', '.join(kind.codings)}), found "
+            f"{shown.spec.field} coded as {shown.coding.kind}; choose another family"
+        )
+
+
+def _hash_of(shown: Shown) -> str:
+    return hashlib.sha256(shown.labels.values.tobytes()).hexdigest()[:16]

@@ -8,12 +8,15 @@ prior where images are few.
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from onthefly.data.spec import Spec
-from onthefly.generators.networks import ImageDecoder, ImageEncoder
+from onthefly.generators.family import Family
+from onthefly.generators.networks import decoder, encoder
+from onthefly.generators.target import Target
+from onthefly.generators.trainer import Losses, Trainer
 
 _LEARNING_RATE = 2e-3
 _WEIGHT_DECAY = 1e-4
@@ -36,58 +39,59 @@ class VAEConfig:
 
 
 class ClassDecoder(nn.Module):
-    """An ``ImageDecoder`` whose noise is first given the mean and covariance of its class's codes."""
+    """A decoder whose noise is first given the mean and covariance of its class's codes."""
 
-    def __init__(self, spec: Spec, config: VAEConfig) -> None:
+    def __init__(self, target: Target, config: VAEConfig) -> None:
         super().__init__()
-        classes, latent = spec.classes.count, config.latent
-        self.decoder = ImageDecoder(spec.fields["image"].shape, classes, latent, config.width)
+        classes, latent = target.classes, config.latent
+        self.decoder = decoder(target, latent, config.width)
         self.mean = nn.Buffer(torch.zeros(classes, latent))
         self.factor = nn.Buffer(torch.eye(latent).repeat(classes, 1, 1))  # Cholesky's, of the covariance
 
-    def forward(self, noise: Tensor, label: Tensor) -> Tensor:
-        """``float32[N, latent]`` and ``int64[N]`` to ``float32[N, C, H, W]`` in [0, 1]."""
+    def forward(self, noise: Tensor, label: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """``float32[N, latent]``, ``int64[N]`` and ``float32[N, conditions]`` to ``float32[N, *target.shape]``."""
         code = self.mean[label] + (self.factor[label] @ noise[:, :, None])[:, :, 0]
-        images: Tensor = self.decoder(code, label)
-        return images
+        samples: Tensor = self.decoder(code, label, conditions)
+        return samples
 
 
-class VAETrainer:
-    """Trains a VAE, a batch at a time.
+class VAETrainer(Trainer):
+    """Trains a VAE; the learning rate rises and falls over the steps."""
 
-    Args:
-        spec: what to make.
-        config: how large.
-        device: where.
-        steps: how many there will be; the learning rate rises and falls over them.
-    """
-
-    def __init__(self, spec: Spec, config: VAEConfig, device: torch.device, steps: int) -> None:
-        classes, latent = spec.classes.count, config.latent
-        self.model = ClassDecoder(spec, config).to(device)
-        self.encoder = ImageEncoder(spec.fields["image"].shape, 2 * latent, config.width).to(device)
+    def __init__(
+        self, target: Target, config: VAEConfig, device: torch.device, steps: int, network: nn.Module | None = None
+    ) -> None:
+        classes, latent = target.classes, config.latent
+        self.model = (ClassDecoder(target, config) if network is None else cast(ClassDecoder, network)).to(device)
+        self.encoder = encoder(target, 2 * latent, config.width).to(device)
         self.kind = nn.Embedding(classes, 2 * latent, device=device)
+        self.told = nn.Linear(target.conditions, 2 * latent, bias=False).to(device) if target.conditions else None
         self.moments = _Moments(classes, latent, device)
-        parameters = [p for part in (self.model, self.encoder, self.kind) for p in part.parameters()]
+        modules = [one for one in (self.model, self.encoder, self.kind, self.told) if one is not None]
+        parameters = [one for module in modules for one in module.parameters() if one.requires_grad]
         self._step = torch.optim.AdamW(parameters, _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(self._step, _LEARNING_RATE, total_steps=steps)
 
-    def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
-        """One step on real images ``float32[N, C, H, W]`` of classes ``int64[N]``; returns the error of a pixel, and
-        the nats in a code."""
-        mean, log_variance = (self.encoder(images) + self.kind(labels)).chunk(2, dim=1)
-        log_variance = log_variance.clamp(-_LOG_VARIANCE, _LOG_VARIANCE)
-        code = mean + torch.randn_like(mean) * (log_variance / 2).exp()
-        error = (self.model.decoder(code, labels) - images).square().mean()
-        reconstruction = images[0].numel() / 2 * (error + _FINEST**2).log()
-        divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum() / 2 / len(images)
+    def step(self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None) -> Losses:
+        """Returns the error of a value, and the nats in a code."""
+        mean, log_variance = self._codes(samples, labels, conditions)
+        error = self._error(samples, labels, conditions, mean, log_variance)
+        divergence = _divergence(mean, log_variance)
         self._step.zero_grad()
-        (reconstruction + divergence).backward()
+        (_nats(error, samples) + divergence).backward()
         self._step.step()
         self._schedule.step()
         self.moments.add(mean.detach(), log_variance.detach().exp(), labels)
-        return {"error": float(error.detach().sqrt()), "nats": float(divergence.detach())}
+        return {"error": error.detach().sqrt(), "nats": divergence.detach()}
 
+    @torch.no_grad()
+    def score(self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Nats a sample, but for a constant."""
+        mean, log_variance = self._codes(samples, labels, conditions)
+        error = self._error(samples, labels, conditions, mean, log_variance)
+        return _nats(error, samples) + _divergence(mean, log_variance)
+
+    @torch.no_grad()
     def network(self) -> nn.Module:
         """The network as it is now, with the distribution of each class's codes."""
         mean, covariance = self.moments.fit()
@@ -95,14 +99,37 @@ class VAETrainer:
         self.model.factor.copy_(torch.linalg.cholesky(covariance))
         return self.model
 
+    def _codes(self, samples: Tensor, labels: Tensor, conditions: Tensor | None) -> tuple[Tensor, Tensor]:
+        known = self.encoder(samples) + self.kind(labels)
+        if self.told is not None:
+            known = known + self.told(conditions)
+        mean, log_variance = known.chunk(2, dim=1)
+        return mean, log_variance.clamp(-_LOG_VARIANCE, _LOG_VARIANCE)
 
-class _Moments:
+    def _error(
+        self, samples: Tensor, labels: Tensor, conditions: Tensor | None, mean: Tensor, log_variance: Tensor
+    ) -> Tensor:
+        code = mean + torch.randn_like(mean) * (log_variance / 2).exp()
+        error: Tensor = (self.model.decoder(code, labels, conditions) - samples).square().mean()
+        return error
+
+
+def _divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum() / 2 / len(mean)
+
+
+def _nats(error: Tensor, samples: Tensor) -> Tensor:
+    return samples[0].numel() / 2 * (error + _FINEST**2).log()
+
+
+class _Moments(nn.Module):
     """The first two moments of each class's codes over the last few hundred steps."""
 
     def __init__(self, classes: int, latent: int, device: torch.device) -> None:
-        self.count = torch.zeros(classes, device=device)
-        self.first = torch.zeros(classes, latent, device=device)
-        self.second = torch.zeros(classes, latent, latent, device=device)
+        super().__init__()
+        self.count = nn.Buffer(torch.zeros(classes, device=device))
+        self.first = nn.Buffer(torch.zeros(classes, latent, device=device))
+        self.second = nn.Buffer(torch.zeros(classes, latent, latent, device=device))
 
     def add(self, mean: Tensor, variance: Tensor, labels: Tensor) -> None:
         for total in (self.count, self.first, self.second):
@@ -120,3 +147,6 @@ class _Moments:
         spread = self.second / self.count.clamp(min=1)[:, None, None] - mean[:, :, None] * mean[:, None, :]
         prior = torch.eye(latent, device=mean.device)
         return weight * mean, weight[..., None] * spread + (1 - weight[..., None]) * prior
+
+
+VAE = Family("vae", VAEConfig, ClassDecoder, VAETrainer, steps=2000, bfloat16=True)

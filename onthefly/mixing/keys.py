@@ -28,6 +28,8 @@ class Purpose(IntEnum):
     RELABEL = 10
     RANK = 11
     REFILL = 12
+    HELD_OUT = 13
+    TRAINING = 14
 
 
 def hash64(*parts: int | Ints | UInts) -> UInts:

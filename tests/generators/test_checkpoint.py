@@ -12,11 +12,12 @@ from safetensors.torch import load_file, save_file
 
 from onthefly.generators import FrozenGenerator, load, read_card, save
 from onthefly.testing import CountingGenerator
+from tests.conftest import OF_IMAGES
 
 LABELS, KEYS = torch.tensor([0, 3, 1]), torch.tensor([5, 6, 7])
 
 
-@pytest.fixture(params=["gan", "vae"])
+@pytest.fixture(params=OF_IMAGES)
 def trained(request: pytest.FixtureRequest, generators: dict[str, FrozenGenerator]) -> Any:
     return generators[request.param]
 
@@ -51,7 +52,7 @@ def test_the_card_is_one_key_of_canonical_json(path: Path) -> None:
     card = json.loads(metadata["onthefly"])
     assert json.dumps(card, sort_keys=True, separators=(",", ":")) == metadata["onthefly"]
     assert read_card(path) == card
-    assert card["training"]["images_of_each_class"] == [23, 9, 4, 1]
+    assert card["training"]["samples_of_each_class"] == [21, 9, 4, 1]  # two are held out
 
 
 def test_a_missing_file(refused: Any) -> None:
@@ -108,10 +109,10 @@ def test_weights_that_are_not_finite(path: Path, refused: Any) -> None:
     ("change", "words"),
     [
         (lambda card: card | {"family": "os.system"}, ("family", "gan, vae", "'os.system'")),
-        (lambda card: card | {"format": 99}, ("format 1", "99", "pip install -U")),
+        (lambda card: card | {"format": 99}, ("format 2", "99", "pip install -U")),
         (lambda card: {name: card[name] for name in card if name != "spec"}, ("a card with spec too",)),
         (lambda card: card | {"config": {"width": 4, "depth": 9}}, ("latent, width", "depth")),
-        (lambda card: card | {"config": {"width": -4}}, ("whole numbers above 0", "-4")),
+        (lambda card: card | {"config": {"width": -4}}, ("a whole number above 0", "-4")),
         (lambda card: [1], ("not a JSON object",)),
         (lambda card: card | {"spec": 3}, ("checkpoint generator.safetensors", "describes a generator")),
         (lambda card: card | {"spec": {"fields": {}, "classes": 2}}, ("describes a generator",)),
@@ -166,3 +167,13 @@ def test_loading_draws_nothing(path: Path) -> None:
 def test_how_a_mix_uses_it_is_said_when_it_is_loaded(path: Path) -> None:
     loaded = load(path, reuse=3, max_overhead=0.1)
     assert (loaded.reuse, loaded.max_overhead) == (3, 0.1)
+
+
+@pytest.mark.parametrize(("family", "pixels"), [("gan", [0.5054, 0.4923, 0.5299]), ("vae", [0.5004, 0.5083, 0.4788])])
+def test_a_file_of_the_first_format_makes_what_it_made(family: str, pixels: list[float]) -> None:
+    made = load(Path(__file__).parent / "old" / f"{family}-1.safetensors")
+    found = made.sample(torch.tensor([0, 1, 2]), torch.tensor([5, 6, 7]))
+    assert torch.allclose(found[:, 0, 0, 0], torch.tensor(pixels), atol=1e-4)
+    assert made.card is not None
+    assert made.card["format"] == 2
+    assert made.card["training"]["samples_of_each_class"] == [4, 4, 4]

@@ -7,21 +7,41 @@ import torch
 from torch.utils.data import TensorDataset
 
 from onthefly.data.spec import Spec
-from onthefly.generators import train
+from onthefly.generators import load, save, train
+from onthefly.generators.diff_augment import diff_augment
 from onthefly.generators.families import FAMILIES
-from onthefly.generators.gan import diff_augment
-from onthefly.generators.networks import ImageDecoder, ImageEncoder
+from onthefly.generators.networks import decoder, encoder
+from onthefly.generators.target import Target
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (1, 28, 28), (4, 9, 21), (2, 5, 4), (1, 1, 1), (3, 64, 48)]
+SIGNALS = [(1, 1000), (2, 77), (1, 4), (3, 1), (1, 64)]
+VECTORS = [(6,), (1,), (300,)]
+OTHERS = [*SIGNALS, *VECTORS]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_backbones_take_any_size_and_channels(shape: tuple[int, int, int]) -> None:
-    images = ImageDecoder(shape, classes=3, latent=4, width=4)(torch.randn(2, 4), torch.tensor([0, 2]))
-    assert images.shape == (2, *shape)
-    assert images.min() >= 0
-    assert images.max() <= 1
-    assert ImageEncoder(shape, features=5, width=4)(images).shape == (2, 5)
+@pytest.mark.parametrize("shape", [*SHAPES, *OTHERS])
+@pytest.mark.parametrize("conditions", [0, 3])
+@pytest.mark.parametrize("bounded", [True, False])
+def test_backbones_take_any_shape(shape: tuple[int, ...], conditions: int, bounded: bool) -> None:
+    target = Target(shape, 3, bounded, conditions)
+    asked = torch.randn(2, conditions) if conditions else None
+    made = decoder(target, latent=4, width=4)(torch.randn(2, 4), torch.tensor([0, 2]), asked)
+    assert made.shape == (2, *shape)
+    assert not bounded or (made.min() >= 0 and made.max() <= 1)
+    assert encoder(target, features=5, width=4)(made).shape == (2, 5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("shape", OTHERS)
+def test_families_train_on_signals_and_rows(family: str, shape: tuple[int, ...]) -> None:
+    data = TensorDataset(2 * torch.rand(6, *shape) - 1, torch.tensor([0, 1, 2, 0, 1, 2]))
+    made = train(family, data, steps=2, batch_size=4, config={"width": 4, "latent": 4}, progress=False)
+    keys, labels = torch.arange(33), torch.arange(33) % 3
+    together = made.sample(labels, keys)
+    assert together.shape == (33, *shape)
+    assert torch.allclose(made.sample(labels[5:6], keys[5:6])[0], together[5], atol=1e-5)
+    again = load(save(made, "one.safetensors"))
+    assert torch.equal(again.sample(labels, keys), together)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -9,6 +9,7 @@ from PIL import Image
 from torch.utils.data import TensorDataset
 from torchvision import transforms
 
+import onthefly
 from onthefly.generators import save, train
 from onthefly.generators.families import FAMILIES
 
@@ -83,7 +84,7 @@ def test_balance_decides_how_often_a_class_is_shown() -> None:
     seen: list[int] = []
     trainer: Any = FAMILIES["vae"].trainer
     step = trainer.step
-    trainer.step = lambda self, images, labels: (seen.extend(labels.tolist()), step(self, images, labels))[1]
+    trainer.step = lambda self, *batch: (seen.extend(batch[1].tolist()), step(self, *batch))[1]
     try:
         train("vae", data, steps=5, batch_size=10, balance="uniform", config=SMALL, progress=False)
     finally:
@@ -100,7 +101,11 @@ def test_the_returned_generator_is_frozen() -> None:
 @pytest.mark.parametrize(
     ("images", "options", "words"),
     [
-        (torch.rand(8, 64), {}, ("float32[C, H, W] in [0, 1]", "[float32[1, 64], int64[1]]", "ToTensor")),
+        (
+            torch.rand(8, 2, 1, 8, 8),
+            {},
+            ("float32[C, H, W] in [0, 1]", "[float32[1, 2, 1, 8, 8], int64[1]]", "ToTensor"),
+        ),
         (torch.randn(8, 1, 8, 8) * 9, {}, ("[0, 1]", "values from", "normalized=")),
         (torch.zeros(8, 1, 8, 8, dtype=torch.uint8), {}, ("float32[C, H, W]", "uint8", "ToTensor")),
         (torch.rand(8, 1, 8, 8), {"config": {"depth": 3}}, ("vae", "latent, width", "depth")),
@@ -125,7 +130,7 @@ def test_pictures_that_are_not_tensors_are_refused(refused: Any) -> None:
 
 def test_pictures_of_several_sizes_are_refused(refused: Any) -> None:
     pictures = [(torch.rand(1, 8, 8 + row), 0) for row in range(3)]
-    refused(lambda: train("vae", pictures, labels=0, steps=1, progress=False), "train: expected", "of one size")
+    refused(lambda: train("vae", pictures, labels=0, steps=1, progress=False), "train: expected", "of one shape")
 
 
 def test_a_class_that_was_never_shown_cannot_be_made() -> None:
@@ -141,4 +146,13 @@ def test_a_class_that_was_never_shown_cannot_be_made() -> None:
 def test_the_card_says_how_it_was_trained() -> None:
     made = made_of(torch.rand(8, 1, 8, 8), steps=2, batch_size=64)
     assert made.card is not None
-    assert made.card["training"] == {"batch_size": 8, "images_of_each_class": [4, 4], "seed": 0, "steps": 2}
+    versions = {"onthefly": onthefly.__version__, "torch": torch.__version__}
+    assert made.card["training"] == {
+        "balance": "uniform",
+        "batch_size": 8,
+        "held_out": 0.1,
+        "samples_of_each_class": [4, 4],
+        "seed": 0,
+        "steps": 2,
+        "versions": versions,
+    }

@@ -1,0 +1,98 @@
+"""Few-shot: a network for new classes, from one that was trained on others.
+
+What it learnt is frozen. New are the classes' own tensors, and a low-rank update of every weight (Hu et al., "LoRA",
+ICLR 2022), so that from 5 to 50 samples of each class are enough, and little is there to overfit them with.
+"""
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from onthefly.generators.family import Family, Parts
+from onthefly.generators.target import Target
+
+_RANK = 4
+_WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+
+
+def adapted(family: Family, known: Parts, target: Target, names: tuple[str, ...] | None) -> nn.Module:
+    """A network for the classes of ``target`` that begins where another one ended.
+
+    Args:
+        family: of both.
+        known: the trained one.
+        target: as that of the other, but for its classes.
+        names: of the classes; those that the other one has too begin as they are there, others as the mean of all.
+
+    Returns:
+        The network, of which only the classes' tensors and the low-rank updates can be learnt.
+    """
+    network = family.network(target, known.config)
+    rows = _rows_of(known.spec.classes.names, names, target.classes)
+    mine = _of_classes(family, known)
+    state = {
+        name: _new_rows(old, rows, known.target.classes) if name in mine else old
+        for name, old in known.network.state_dict().items()
+    }
+    network.load_state_dict(state)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name in mine)
+    for part, weight in list(_weighted(network)):
+        parametrize.register_parametrization(part, "weight", _LowRank(weight))
+    return network
+
+
+def merged(network: nn.Module) -> nn.Module:
+    """The same network, its updates added to its weights for good."""
+    if not any(parametrize.is_parametrized(part) for part in network.modules()):
+        return network
+    plain = copy.deepcopy(network)
+    for part in list(plain.modules()):
+        if parametrize.is_parametrized(part, "weight"):
+            parametrize.remove_parametrizations(part, "weight", leave_parametrized=True)
+    return plain
+
+
+class _LowRank(nn.Module):
+    """Adds a matrix of low rank to a weight, at first nothing."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        rows, columns = weight.flatten(1).shape
+        rank = min(_RANK, rows, columns)
+        self.down = nn.Parameter(torch.randn(rank, columns) / columns**0.5)
+        self.up = nn.Parameter(torch.zeros(rows, rank))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + (self.up @ self.down).view_as(weight)
+
+
+def _weighted(network: nn.Module) -> Iterator[tuple[nn.Module, Tensor]]:
+    """The parts whose weights are updated, and these."""
+    return ((part, part.weight) for part in network.modules() if isinstance(part, _WEIGHTED))
+
+
+def _of_classes(family: Family, known: Parts) -> set[str]:
+    """The names of the tensors that have a row for each class: those that would grow with one class more."""
+    with torch.device("meta"):
+        target = known.target
+        larger = family.network(
+            Target(target.shape, target.classes + 1, target.bounded, target.conditions), known.config
+        ).state_dict()
+    return {name for name, tensor in known.network.state_dict().items() if tensor.shape != larger[name].shape}
+
+
+def _rows_of(old: tuple[str, ...] | None, new: tuple[str, ...] | None, count: int) -> list[int | None]:
+    """The row in which each new class is found among the old ones, if it is."""
+    places = {name: row for row, name in enumerate(old or ())}
+    return [None] * count if new is None else [places.get(name) for name in new]
+
+
+def _new_rows(old: Tensor, rows: list[int | None], classes: int) -> Tensor:
+    """A row for each new class; what stands behind the classes' rows stays behind them."""
+    mean = old[:classes].mean(dim=0)
+    made = [mean if row is None else old[row] for row in rows]
+    return torch.cat([torch.stack(made), old[classes:]])

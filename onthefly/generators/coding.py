@@ -1,0 +1,124 @@
+"""Coding: between what `dataset[i]` yields and the tensor that a network makes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from onthefly.data.spec import Field
+
+
+class Coding(ABC):
+    """How samples become tensors for a network, and back: each by itself, and always in the same way.
+
+    Attributes:
+        kind: what a card calls it.
+        looks: whether it is fitted to many samples, or one tells it all.
+        field: what a sample is.
+        shape: of one encoded sample.
+        bounded: whether encoded values lie in [0, 1]; else their mean is about 0 and their scale about 1.
+    """
+
+    kind: ClassVar[str]
+    looks: ClassVar[bool] = True
+    field: Field
+    shape: tuple[int, ...]
+    bounded: bool
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, field: Field, samples: Sequence[Any], dataset: Any) -> Self:
+        """The coding that suits these samples of a dataset, each of them as ``dataset[i]`` yields it, without label."""
+
+    @abstractmethod
+    def encode(self, samples: Any) -> Tensor:
+        """N samples, batched, to ``float32[N, *shape]``."""
+
+    @abstractmethod
+    def decode(self, encoded: Tensor) -> Any:
+        """``float32[N, *shape]`` to N samples, batched."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """What a card holds of it, beside its kind and the field: plain values."""
+
+    @classmethod
+    @abstractmethod
+    def from_json(cls, field: Field, data: Mapping[str, Any]) -> Self:
+        """The coding that ``to_json`` wrote."""
+
+
+class Unit(Coding):
+    """Images and waveforms: their range becomes [0, 1].
+
+    >>> waves = Unit(Field((1, 4), "float32", (-1.0, 1.0)))
+    >>> waves.encode(torch.tensor([[[-1.0, 0.0, 0.5, 1.0]]]))
+    tensor([[[0.0000, 0.5000, 0.7500, 1.0000]]])
+    """
+
+    kind = "unit"
+    looks = False
+    bounded = True
+
+    def __init__(self, field: Field) -> None:
+        self.field, self.shape = field, field.shape
+        self._low, self._high = field.range or (0.0, 1.0)
+
+    @classmethod
+    def fit(cls, field: Field, samples: Sequence[Any], dataset: Any) -> Self:
+        return cls(field)
+
+    def encode(self, samples: Tensor) -> Tensor:
+        if (self._low, self._high) == (0.0, 1.0):
+            return samples
+        return (samples - self._low) / (self._high - self._low)
+
+    def decode(self, encoded: Tensor) -> Tensor:
+        if (self._low, self._high) == (0.0, 1.0):
+            return encoded
+        return encoded * (self._high - self._low) + self._low
+
+    def to_json(self) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def from_json(cls, field: Field, data: Mapping[str, Any]) -> Self:
+        return cls(field)
+
+
+class Standard(Coding):
+    """Rows of numbers that are all alike: each column's mean becomes 0 and its standard deviation 1.
+
+    >>> rows = torch.tensor([[0.0, 10.0], [2.0, 30.0]])
+    >>> Standard.fit(Field((2,), "float32"), list(rows), None).encode(rows)
+    tensor([[-1., -1.],
+            [ 1.,  1.]])
+    """
+
+    kind = "standard"
+    bounded = False
+
+    def __init__(self, field: Field, mean: Sequence[float], scale: Sequence[float]) -> None:
+        self.field, self.shape = field, field.shape
+        self.mean, self.scale = torch.tensor(mean), torch.tensor(scale)
+
+    @classmethod
+    def fit(cls, field: Field, samples: Sequence[Any], dataset: Any) -> Self:
+        rows = torch.stack(list(samples)).double()
+        spread = rows.std(dim=0, correction=0)
+        return cls(field, rows.mean(dim=0).tolist(), torch.where(spread > 0, spread, 1.0).tolist())
+
+    def encode(self, samples: Tensor) -> Tensor:
+        return (samples - self.mean.to(samples.device)) / self.scale.to(samples.device)
+
+    def decode(self, encoded: Tensor) -> Tensor:
+        return encoded * self.scale.to(encoded.device) + self.mean.to(encoded.device)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
+
+    @classmethod
+    def from_json(cls, field: Field, data: Mapping[str, Any]) -> Self:
+        return cls(field, data["mean"], data["scale"])

@@ -1,0 +1,31 @@
+"""What a generator makes, for people to look at: a picture for each kind of sample."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from onthefly.generators.base import FrozenGenerator
+from onthefly.generators.sheet import contact_sheet
+
+
+def look(
+    generator: FrozenGenerator,
+    path: str | Path,
+    *,
+    real: Sequence[Sequence[Any]] = (),
+    device: torch.device | str = "cpu",
+) -> Path:
+    """Draw what a generator makes: images as a contact sheet.
+
+    Args:
+        generator: of one field.
+        path: of the file.
+        real: a few real samples of each class, for comparison.
+        device: where the generator is.
+
+    Returns:
+        The path.
+    """
+    return contact_sheet(generator, path, real=real, device=device)

@@ -1,0 +1,235 @@
+"""What a generator is shown: a dataset's samples, encoded, in batches without end, a few of them held out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset, default_collate
+
+from onthefly.data.conditions import Condition, condition_of, encoded
+from onthefly.data.dataset import HostCollate, SyntheticMixDataset
+from onthefly.data.hermetic import hermetic
+from onthefly.data.images import image_in, is_unit
+from onthefly.data.labels import Labels
+from onthefly.data.nested import outline, parts
+from onthefly.data.normalize import Normalization, find_normalization
+from onthefly.data.spec import Field, Spec
+from onthefly.generators.coding import Coding
+from onthefly.generators.codings import coding_of, usual_coding
+from onthefly.generators.family import Parts
+from onthefly.mixing.keys import Purpose, hash64
+from onthefly.mixing.plan import MixPlan
+
+_FITTED = 10_000  # samples that a coding is fitted to
+_LEAST = 10  # samples of a class, some of which can be spared
+
+
+class Batch(NamedTuple):
+    """A batch to learn from.
+
+    Attributes:
+        samples: ``[N, ...]``, encoded.
+        labels: ``int64[N]``.
+        conditions: ``float32[N, numbers]``; None where there are none.
+    """
+
+    samples: Tensor
+    labels: Tensor
+    conditions: Tensor | None
+
+
+class Shown:
+    """A dataset as a generator sees it.
+
+    Args:
+        dataset: map-style.
+        labels: the class of every sample.
+        normalized: as for ``train``.
+        conditions: values for every sample, by name.
+        coding: by name; None for what is usual.
+        like: a generator that is gone on with: its coding and its conditions are kept.
+        held_out: the share of each class that isn't shown.
+        seed: of what is held out, and of the order.
+        device: where batches go.
+
+    Attributes:
+        spec: what a sample is.
+        coding: fitted to the samples.
+        count: samples of each class that are shown.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        labels: Labels,
+        *,
+        normalized: Any,
+        conditions: Mapping[str, Sequence[Any]] | None,
+        coding: str | None,
+        like: Parts | None,
+        held_out: float,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.dataset, self.labels, self.device, self.seed = dataset, labels, device, seed
+        self.norm = find_normalization(dataset) if normalized is None else Normalization.of(normalized)
+        apart = held_out_rows(labels.values, held_out, seed)
+        self._rows, self._apart = np.flatnonzero(~apart), np.flatnonzero(apart)
+        first = self._samples(1)[0]
+        name, field = _field_of(first, dataset)
+        self._values = _checked_conditions(conditions or {}, len(labels.values))
+        if like is None:
+            known: Mapping[str, Condition] = {one: condition_of(values) for one, values in self._values.items()}
+            kind = coding_of(usual_coding(field) if coding is None else coding)
+            self.coding: Coding = kind.fit(field, self._samples(_FITTED if kind.looks else 1), dataset)
+        else:
+            self.coding, known = like.coding, like.spec.conditions
+            _check_like(field, like.spec.field)
+        self.spec = Spec({name: field}, labels.classes, known)
+        self.count: list[int] = np.bincount(labels.values[self._rows], minlength=labels.classes.count).tolist()
+
+    def batches(self, size: int, balance: Any, num_workers: int, step: int = 0) -> Iterator[Batch]:
+        """Batches without end, from a step on."""
+        plan = MixPlan(
+            self.labels.values[self._rows],
+            batch_size=size,
+            balance=self._shares() if balance == "uniform" else balance,
+            ratio=0,
+            seed=self.seed,
+            drop_last=True,
+            classes=self.labels.classes,
+        )
+        mixed = SyntheticMixDataset(Subset(self.dataset, self._rows.tolist()), plan)
+        loader = DataLoader(
+            mixed,
+            batch_size=size,
+            sampler=mixed.sampler,
+            collate_fn=HostCollate(_collate),
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            generator=torch.Generator().manual_seed(
+                self.seed
+            ),  # else it would draw from the global one, when it begins
+        )
+        epoch, step = divmod(step, len(mixed.sampler) // size)
+        while True:
+            mixed.sampler.aim(epoch, step)
+            for host in loader:
+                yield self._batch(host.real, self._rows[host.slots.index])
+            epoch, step = epoch + 1, 0
+
+    def held_out(self, most: int = 1000) -> Batch | None:
+        """Samples that aren't shown; None if there are none."""
+        rows = self._apart[:: max(1, len(self._apart) // most)]
+        if not len(rows):
+            return None
+        with hermetic(self.seed):
+            return self._batch(_collate([self.dataset[int(row)] for row in rows]), rows)
+
+    def examples(self, each: int) -> list[list[Any]]:
+        """A few samples of every class, fewer where it has fewer."""
+        labels = self.labels.values[self._rows]
+        rows = [self._rows[np.flatnonzero(labels == number)[:each]] for number in range(self.labels.classes.count)]
+        with hermetic(self.seed):
+            return [[self._sample(_collate([self.dataset[int(row)]]))[0] for row in some] for some in rows]
+
+    def _shares(self) -> dict[int, float]:
+        """All classes alike that there are samples of."""
+        there = [number for number, count in enumerate(self.count) if count]
+        return {number: 1 / len(there) if number in there else 0.0 for number in range(len(self.count))}
+
+    def _samples(self, most: int) -> list[Any]:
+        rows = self._rows[:: max(1, len(self._rows) // most)][:most]
+        with hermetic(self.seed):
+            return [self._sample(_collate([self.dataset[int(row)]]))[0] for row in rows]
+
+    def _batch(self, batch: Any, rows: NDArray[np.int64]) -> Batch:
+        values = {name: [some[row] for row in rows.tolist()] for name, some in self._values.items()}
+        conditions = encoded(self.spec.conditions, values)
+        samples = self._sample(batch)
+        here = samples.to(self.device) if isinstance(samples, Tensor) else samples
+        labels = torch.from_numpy(self.labels.values[rows]).to(self.device)
+        return Batch(self.coding.encode(here), labels, None if conditions is None else conditions.to(self.device))
+
+    def _sample(self, batch: Any) -> Any:
+        """What is to be made, of a batch: images or other floats, or texts."""
+        image = image_in(batch, ndim=4)
+        if image is not None:
+            return self._image(image)
+        for part in parts(batch):
+            if isinstance(part, Tensor) and part.is_floating_point() and part.ndim in (2, 3):
+                return part.float()
+            if isinstance(part, (list, tuple)) and part and isinstance(part[0], str):
+                return list(part)
+        raise ValueError(
+            f"train: expected {type(self.dataset).__name__} to yield an image float32[C, H, W] in [0, 1], a signal "
+            f"float32[C, T] in [-1, 1], a row float32[D] or a text, found {outline(batch)}; give pictures "
+            "transform=torchvision.transforms.ToTensor()"
+        )
+
+    def _image(self, found: Tensor) -> Tensor:
+        image: Tensor = self.norm.undo(found) if self.norm else found
+        if not is_unit(image):
+            raise ValueError(
+                f"train: expected images in [0, 1], found values from {image.min():g} to {image.max():g}; pass "
+                "normalized=(mean, std), what your transform's Normalize was given"
+            )
+        return image.float().clamp(0, 1)
+
+
+def held_out_rows(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+    """Which samples aren't shown: ``bool[N]``, that share of every class that has 10 or more of them.
+
+    >>> held_out_rows(np.array([0] * 20 + [1] * 5), 0.1, seed=0).sum()
+    np.int64(2)
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"held_out: expected a share from 0 on, below 1, found {share!r}; write held_out=0.1")
+    apart = np.zeros(len(labels), np.bool_)
+    order = np.argsort(hash64(seed, Purpose.HELD_OUT, np.arange(len(labels))), kind="stable")
+    for label in np.unique(labels):
+        mine = order[labels[order] == label]
+        apart[mine[: round(share * len(mine)) if len(mine) >= _LEAST else 0]] = True
+    return apart
+
+
+def _field_of(sample: Any, dataset: Any) -> tuple[str, Field]:
+    if isinstance(sample, str):
+        return "text", Field((), "str")
+    shape = tuple(sample.shape)
+    if len(shape) == 3:
+        return "image", Field(shape, "float32", (0.0, 1.0))
+    if len(shape) == 2:
+        return "audio", Field(shape, "float32", (-1.0, 1.0), getattr(dataset, "rate", None))
+    return "row", Field(shape, "float32")
+
+
+def _check_like(found: Field, expected: Field) -> None:
+    if (found.shape, found.dtype) != (expected.shape, expected.dtype):
+        raise ValueError(
+            f"train: expected samples like those of the generator to go on from, {expected}, found {found}; bring them "
+            "to that shape"
+        )
+
+
+def _checked_conditions(conditions: Mapping[str, Sequence[Any]], count: int) -> dict[str, Sequence[Any]]:
+    for name, values in conditions.items():
+        if len(values) != count:
+            raise ValueError(
+                f"conditions: expected a value of {name} for each of {count} samples, found {len(values)}; pass "
+                f"conditions={{{name!r}: [...]}} in the order of the dataset"
+            )
+    return dict(sorted(conditions.items()))  # in the order in which a card gives them back
+
+
+def _collate(samples: list[Any]) -> Any:
+    try:
+        return default_collate(samples)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"train: expected samples of one shape, images as float32[C, H, W], found {outline(samples[0])} ({error}); "
+            "give pictures a transform that ends in torchvision.transforms.ToTensor()"
+        ) from error
