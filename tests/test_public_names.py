@@ -32,7 +32,9 @@ NAMES: dict[Any, set[str]] = {
     onthefly.generators: {
         "FrozenGenerator",
         "contact_sheet",
+        "from_diffusers",
         "from_module",
+        "from_transformers",
         "load",
         "read_card",
         "save",
@@ -49,6 +51,10 @@ ARGUMENTS = {
     onthefly.DeviceCollate: "generator augment device collate_fn normalized tag weight example window dataset",
     onthefly.load: "path device reuse max_overhead on_fault batch_size dtype compile attributes sampling",
     onthefly.generators.from_module: "module latent classes value_range call",
+    onthefly.generators.from_diffusers: "folder steps guidance strength scheduler eta size classes prompts negative "
+    "batch_size device",
+    onthefly.generators.from_transformers: "folder prompts classes max_tokens temperature top_k top_p batch_size "
+    "device",
     onthefly.generators.FrozenGenerator.sample: "self labels keys sources",
     onthefly.MixPlan.epoch: "self epoch",
     onthefly.replay: "manifest epoch slot generator dataset labels",

@@ -68,13 +68,15 @@ def decode_tokens(
     tensor([[1, 2, 3, 3],
             [3, 3, 3, 3]])
     """
-    _check_options(temperature, top_k, top_p, max_tokens)
-    prompt = Prompts.of(prompts, mask, keys)
+    check_options(temperature, top_k, top_p, max_tokens)
+    if len(prompts) != len(keys):
+        raise ValueError(f"prompts: expected one for each of {len(keys)} keys, found {len(prompts)}; repeat them")
+    prompt = _checked(prompts, mask) if isinstance(prompts, Tensor) else side_by_side(prompts, keys.device)
     check_context(model, prompt.tokens.shape[1], max_tokens)
     ends = _as_tokens(eos, keys.device)
     made = torch.full((len(keys), max_tokens), _fill(eos), device=keys.device)
     finished = torch.zeros(len(keys), dtype=torch.bool, device=keys.device)
-    reader = _Reader(model, prompt, max_tokens)
+    reader = Reader(model, prompt.mask, max_tokens)
     asked = prompt.tokens
     with numbers(torch.float32, keys.device):
         for place in range(max_tokens if len(keys) else 0):
@@ -124,7 +126,7 @@ def check_context(model: nn.Module, prompt: int, max_tokens: int) -> None:
         )
 
 
-class Prompts(NamedTuple):
+class Padded(NamedTuple):
     """Prompts side by side, ending together.
 
     Attributes:
@@ -135,58 +137,61 @@ class Prompts(NamedTuple):
     tokens: Tensor
     mask: Tensor | None
 
-    @classmethod
-    def of(cls, prompts: Sequence[Sequence[int]] | Tensor, mask: Tensor | None, keys: Tensor) -> "Prompts":
-        """Prompts as ``decode_tokens`` takes them, on the device of the keys."""
-        if len(prompts) != len(keys):
-            raise ValueError(f"prompts: expected one for each of {len(keys)} keys, found {len(prompts)}; repeat them")
-        if isinstance(prompts, Tensor):
-            return cls._of_tensor(prompts, mask)
-        lengths = [len(prompt) for prompt in prompts]
-        longest = max(lengths, default=1)
-        if min(lengths, default=1) < 1:
-            raise ValueError(
-                "prompts: expected at least one token each, found an empty one; write the model's token that begins a "
-                "text"
-            )
-        tokens = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], dtype=torch.int64)
-        missing = torch.tensor([longest - length for length in lengths])
-        filled = torch.arange(longest) >= missing[:, None] if missing.any() else None
-        tokens = tokens.reshape(len(keys), longest)
-        return cls(tokens.to(keys.device), None if filled is None else filled.to(keys.device))
 
-    @classmethod
-    def _of_tensor(cls, tokens: Tensor, mask: Tensor | None) -> "Prompts":
-        if tokens.ndim != 2 or tokens.dtype != torch.int64 or not tokens.shape[1]:
-            raise ValueError(
-                f"prompts: expected int64[N, L] of at least one token each, found {tokens.dtype}{list(tokens.shape)}; "
-                "write lists of tokens"
-            )
-        if mask is not None and mask.shape != tokens.shape:
-            raise ValueError(
-                f"mask: expected the shape of the prompts, {list(tokens.shape)}, found {list(mask.shape)}; write "
-                "tokens != the padding token"
-            )
-        if mask is not None and not mask[:, -1].all():
-            raise ValueError(
-                "mask: expected prompts padded on the left, found one whose last token is padding; set the tokenizer's "
-                "padding_side='left'"
-            )
-        return cls(tokens, None if mask is None else mask.bool())
+def side_by_side(prompts: Sequence[Sequence[int]], device: torch.device) -> Padded:
+    """Prompts of any lengths, padded where they are shorter than the longest."""
+    lengths = [len(prompt) for prompt in prompts]
+    longest = max(lengths, default=1)
+    if 0 in lengths:
+        raise ValueError(
+            "prompts: expected at least one token each, found an empty one; write the model's token that begins a text"
+        )
+    rows = [[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
+    tokens = torch.tensor(rows, dtype=torch.int64).reshape(len(prompts), longest)
+    if len(set(lengths)) < 2:
+        return Padded(tokens.to(device), None)
+    mask = torch.arange(longest) >= longest - torch.tensor(lengths)[:, None]
+    return Padded(tokens.to(device), mask.to(device))
 
 
-class _Reader:
-    """A model that has read so far, and reads on."""
+def _checked(tokens: Tensor, mask: Tensor | None) -> Padded:
+    """Prompts in a tensor."""
+    if tokens.ndim != 2 or tokens.dtype != torch.int64 or not tokens.shape[1]:
+        raise ValueError(
+            f"prompts: expected int64[N, L] of at least one token each, found {tokens.dtype}{list(tokens.shape)}; "
+            "write lists of tokens"
+        )
+    if mask is not None and mask.shape != tokens.shape:
+        raise ValueError(
+            f"mask: expected the shape of the prompts, {list(tokens.shape)}, found {list(mask.shape)}; write "
+            "tokens != the padding token"
+        )
+    if mask is not None and not mask[:, -1].all():
+        raise ValueError(
+            "mask: expected prompts padded on the left, found one whose last token is padding; set the tokenizer's "
+            "padding_side='left'"
+        )
+    return Padded(tokens, None if mask is None else mask.bool())
 
-    def __init__(self, model: nn.Module, prompts: Prompts, more: int) -> None:
+
+class Reader:
+    """A model that has read so far, and reads on.
+
+    Args:
+        model: as ``decode_tokens`` takes it.
+        mask: ``bool[N, L]``, what of the first tokens is no padding; None for all.
+        more: how many tokens are to follow them.
+    """
+
+    def __init__(self, model: nn.Module, mask: Tensor | None, more: int) -> None:
         self.model, self.past, self.length = model, None, 0
         known = inspect.signature(model.forward).parameters
         self.options: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
-        self.padded = prompts.mask is not None
-        if prompts.mask is None:
+        self.padded = mask is not None
+        if mask is None:
             return
-        missing = (~prompts.mask).sum(dim=1)
-        keep = nn.functional.pad(prompts.mask, (0, more), value=True)
+        missing = (~mask).sum(dim=1)
+        keep = nn.functional.pad(mask, (0, more), value=True)
         self.hidden = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, torch.finfo(torch.float32).min)
         self.positions = (torch.arange(keep.shape[1], device=keep.device) - missing[:, None]).clamp(min=0)
         self.counted = "position_ids" in known
@@ -225,7 +230,8 @@ def _kept(scores: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
     return scores
 
 
-def _check_options(temperature: float, top_k: int | None, top_p: float | None, max_tokens: int) -> None:
+def check_options(temperature: float, top_k: int | None, top_p: float | None, max_tokens: int) -> None:
+    """Refuse options of ``decode_tokens`` that are outside their range."""
     at_least_one(max_tokens, "max_tokens")
     if not 0 < temperature < math.inf:
         raise ValueError(
