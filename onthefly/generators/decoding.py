@@ -8,12 +8,13 @@ import inspect
 import math
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from onthefly.generators.noise import philox
+from onthefly.generators.padding import checked, side_by_side
 from onthefly.generators.running import numbers
 from onthefly.mixing.given import at_least_one
 
@@ -71,7 +72,7 @@ def decode_tokens(
     check_options(temperature, top_k, top_p, max_tokens)
     if len(prompts) != len(keys):
         raise ValueError(f"prompts: expected one for each of {len(keys)} keys, found {len(prompts)}; repeat them")
-    prompt = _checked(prompts, mask) if isinstance(prompts, Tensor) else side_by_side(prompts, keys.device)
+    prompt = checked(prompts, mask) if isinstance(prompts, Tensor) else side_by_side(prompts, keys.device)
     check_context(model, prompt.tokens.shape[1], max_tokens)
     ends = _as_tokens(eos, keys.device)
     made = torch.full((len(keys), max_tokens), _fill(eos), device=keys.device)
@@ -124,54 +125,6 @@ def check_context(model: nn.Module, prompt: int, max_tokens: int) -> None:
             f"max_tokens: expected a prompt and its text within the model's context of {context} tokens, found "
             f"{prompt} + {max_tokens}; {way}"
         )
-
-
-class Padded(NamedTuple):
-    """Prompts side by side, ending together.
-
-    Attributes:
-        tokens: ``int64[N, L]``, padded on the left.
-        mask: ``bool[N, L]``, what are tokens; None for all.
-    """
-
-    tokens: Tensor
-    mask: Tensor | None
-
-
-def side_by_side(prompts: Sequence[Sequence[int]], device: torch.device) -> Padded:
-    """Prompts of any lengths, padded where they are shorter than the longest."""
-    lengths = [len(prompt) for prompt in prompts]
-    longest = max(lengths, default=1)
-    if 0 in lengths:
-        raise ValueError(
-            "prompts: expected at least one token each, found an empty one; write the model's token that begins a text"
-        )
-    rows = [[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
-    tokens = torch.tensor(rows, dtype=torch.int64).reshape(len(prompts), longest)
-    if len(set(lengths)) < 2:
-        return Padded(tokens.to(device), None)
-    mask = torch.arange(longest) >= longest - torch.tensor(lengths)[:, None]
-    return Padded(tokens.to(device), mask.to(device))
-
-
-def _checked(tokens: Tensor, mask: Tensor | None) -> Padded:
-    """Prompts in a tensor."""
-    if tokens.ndim != 2 or tokens.dtype != torch.int64 or not tokens.shape[1]:
-        raise ValueError(
-            f"prompts: expected int64[N, L] of at least one token each, found {tokens.dtype}{list(tokens.shape)}; "
-            "write lists of tokens"
-        )
-    if mask is not None and mask.shape != tokens.shape:
-        raise ValueError(
-            f"mask: expected the shape of the prompts, {list(tokens.shape)}, found {list(mask.shape)}; write "
-            "tokens != the padding token"
-        )
-    if mask is not None and not mask[:, -1].all():
-        raise ValueError(
-            "mask: expected prompts padded on the left, found one whose last token is padding; set the tokenizer's "
-            "padding_side='left'"
-        )
-    return Padded(tokens, None if mask is None else mask.bool())
 
 
 class Reader:

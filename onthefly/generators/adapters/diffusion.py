@@ -9,11 +9,11 @@ from torch import Tensor
 
 from onthefly.data.hermetic import hermetic
 from onthefly.data.spec import Spec
-from onthefly.extras import require
 from onthefly.generators.adapters.denoising import Denoiser
 from onthefly.generators.adapters.folder import Folder
 from onthefly.generators.adapters.foreign import ForeignGenerator
-from onthefly.generators.adapters.pipelines import KINDS, Kind, Options, Pipeline
+from onthefly.generators.adapters.network import Options, Pipeline
+from onthefly.generators.adapters.pipelines import check_options, kind_of, scheduler_of
 from onthefly.generators.adapters.sources import as_images
 from onthefly.generators.running import in_pieces, numbers
 
@@ -118,11 +118,11 @@ def from_diffusers(
     """
     options = Options(guidance, size, classes, prompts, negative)
     opened = Folder(folder, "model_index.json", "from_diffusers")
-    kind = _kind_of(opened)
-    _check_options(opened, kind, options)
+    kind = kind_of(opened)
+    check_options(opened, kind, options)
     with hermetic(0):  # the libraries draw weights before they read them
         network = kind.build(opened, options).eval().requires_grad_(False)
-        planned = _scheduler(opened, scheduler)
+        planned = scheduler_of(opened, scheduler)
     steps, strength = steps if steps is not None else kind.steps, kind.strength if strength is None else strength
     denoiser = Denoiser(planned, network.shape[0], steps=steps, strength=strength, eta=eta)
     card = {
@@ -133,84 +133,6 @@ def from_diffusers(
     made = DiffusersGenerator(network, denoiser, card, strength is not None)
     made = made if device is None else made.to(device)
     return made.running(batch_size=batch_size)
-
-
-def _kind_of(folder: Folder) -> Kind:
-    name = folder.index.get("_class_name")
-    kind = KINDS.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise ValueError(
-            f"from_diffusers: expected one of {', '.join(KINDS)}, found {name} in {folder.path}; load it yourself, and "
-            "wrap its network with from_module() or write a FrozenGenerator around it"
-        )
-    for part, known in kind.parts.items():
-        _check_part(folder, part, known)
-    library, cls = _named(folder, "scheduler")
-    if library != "diffusers" or not cls.endswith("Scheduler"):
-        raise _foreign(folder, "scheduler", "a scheduler of diffusers", f"{cls} of {library}")
-    return kind
-
-
-def _check_part(folder: Folder, part: str, known: tuple[str, ...]) -> None:
-    library, cls = _named(folder, part)
-    if library not in ("diffusers", "transformers") or cls not in known:
-        raise _foreign(folder, part, " or ".join(known), f"{cls} of {library}")
-
-
-def _named(folder: Folder, part: str) -> tuple[str, str]:
-    named = folder.index.get(part)
-    if not isinstance(named, list) or len(named) != 2 or not all(isinstance(one, str) for one in named):
-        raise _foreign(folder, part, "a class", f"{named}")
-    return named[0], named[1]
-
-
-def _foreign(folder: Folder, part: str, expected: str, found: str) -> ValueError:
-    return ValueError(
-        f"from_diffusers: expected {expected} as {part} of {folder.index['_class_name']}, found {found} in "
-        f"{folder.path}; nothing of it was loaded: load it yourself where you trust it, and wrap its network with "
-        "from_module()"
-    )
-
-
-def _check_options(folder: Folder, kind: Kind, options: Options) -> None:
-    given = {name for name, value in vars(options).items() if value is not None}
-    if given - kind.takes:
-        raise ValueError(
-            f"from_diffusers: expected nothing but {', '.join(sorted(kind.takes))} to be said about "
-            f"{folder.index['_class_name']}, found {', '.join(sorted(given - kind.takes))}; leave it out"
-        )
-
-
-def _scheduler(folder: Folder, wanted: Any) -> Any:
-    """The scheduler of the folder, or the one that is wanted instead."""
-    if wanted is not None and not isinstance(wanted, str):
-        return wanted
-    diffusers = require("diffusers", extra="diffusion")
-    saved = _scheduler_class(diffusers, folder.index["scheduler"][1])
-    part = folder.part("scheduler", weights=False)
-    config = saved.load_config(part, local_files_only=True)
-    if "prompts" in KINDS[folder.index["_class_name"]].takes:  # as its pipeline mends configurations of 2022
-        config = {**config, **{name: value for name, value in _MENDED.items() if name in config}}
-    cls = saved if wanted is None else _scheduler_class(diffusers, wanted)
-    try:
-        return cls.from_config(config)
-    except (TypeError, ValueError, NotImplementedError, ImportError) as error:
-        raise ValueError(
-            f"scheduler: {cls.__name__} can't be made from the configuration of {folder.index['scheduler'][1]}: "
-            f"{error}; give one that you made"
-        ) from error
-
-
-_MENDED = {"steps_offset": 1, "clip_sample": False}
-
-
-def _scheduler_class(diffusers: Any, name: str) -> Any:
-    cls = getattr(diffusers, name, None) if name.endswith("Scheduler") else None
-    if cls is None or not hasattr(cls, "from_config"):
-        raise ValueError(
-            f"scheduler: expected one of diffusers, found {name!r}; write scheduler='DPMSolverMultistepScheduler'"
-        )
-    return cls
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

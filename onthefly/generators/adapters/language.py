@@ -13,7 +13,8 @@ from onthefly.extras import require
 from onthefly.generators.adapters.folder import Folder, variant
 from onthefly.generators.adapters.foreign import ForeignGenerator
 from onthefly.generators.adapters.prompts import Prompts
-from onthefly.generators.decoding import Reader, check_context, check_options, decode_tokens, side_by_side
+from onthefly.generators.decoding import Reader, check_context, check_options, decode_tokens
+from onthefly.generators.padding import side_by_side
 from onthefly.generators.running import device_of
 
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")

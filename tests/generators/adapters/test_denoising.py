@@ -12,7 +12,7 @@ from onthefly.generators.adapters.keyed import KeyedNoise
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")  # diffusers and numpy 2
 
-KEYS = torch.tensor([3, 99, 2**40, 7])
+KEYS = torch.tensor([3, 99, 2**40])
 SHAPE = (2, 4, 4)
 SCHEDULERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("DDIMScheduler", {}, {}),
@@ -49,8 +49,8 @@ def test_a_sample_is_its_key(
     name: str, config: dict[str, Any], options: dict[str, Any], strength: float | None
 ) -> None:
     scheduler = getattr(diffusers, name)(**config)
-    denoiser = Denoiser(scheduler, 2, steps=5, strength=strength, **options)
-    source = None if strength is None else torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(0))
+    denoiser = Denoiser(scheduler, 2, steps=4, strength=strength, **options)
+    source = None if strength is None else torch.rand(3, *SHAPE, generator=torch.Generator().manual_seed(0))
     before = torch.random.get_rng_state()
     drawn: list[Tensor] = []
     original = KeyedNoise.normal
@@ -83,7 +83,7 @@ def test_schedulers_that_remember_begin_anew() -> None:
 
 
 def test_strength_is_how_little_of_the_source_is_kept() -> None:
-    source = torch.full((4, *SHAPE), 0.5)
+    source = torch.full((3, *SHAPE), 0.5)
 
     def far(strength: float) -> float:
         denoiser = Denoiser(diffusers.DDIMScheduler(), 2, steps=20, strength=strength)
