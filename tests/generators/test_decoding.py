@@ -2,6 +2,7 @@
 
 import math
 import time
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -130,6 +131,18 @@ def test_it_stops_soon_after_all_texts_are_finished() -> None:
     assert made.shape == (3, 500)
     assert (made == 1).all()
     assert calls <= 16
+
+
+def test_the_host_looks_at_what_is_on_the_device_every_16_tokens_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors of the meta device have no values: whoever looks at one fails."""
+    monkeypatch.setattr("onthefly.generators.decoding.numbers", lambda *_: nullcontext())  # it has no autocast
+    with torch.device("meta"):
+        model = gpt2()
+    keys = torch.arange(3, device="meta")
+    for prompts in (PROMPTS, [[1]] * 3):
+        assert decode_tokens(model, prompts, keys, max_tokens=15, eos=0, top_k=5, top_p=0.9).shape == (3, 15)
+        with pytest.raises(RuntimeError, match="meta"):
+            decode_tokens(model, prompts, keys, max_tokens=16, eos=0)
 
 
 def test_no_texts() -> None:

@@ -74,6 +74,13 @@ def test_a_sample_is_its_key(
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+@pytest.mark.parametrize(("name", "config", "options"), SCHEDULERS, ids=lambda part: part if part else "")
+def test_no_step_looks_at_what_is_on_the_device(name: str, config: dict[str, Any], options: dict[str, Any]) -> None:
+    """Tensors of the meta device have no values: whoever looks at one fails."""
+    denoiser = Denoiser(getattr(diffusers, name)(**config), 2, steps=4, **options)
+    assert denoiser(made_up, KEYS.to("meta"), SHAPE).shape == (3, *SHAPE)
+
+
 def test_schedulers_that_remember_begin_anew() -> None:
     scheduler = diffusers.DPMSolverMultistepScheduler()
     denoiser = Denoiser(scheduler, 2, steps=5)
