@@ -10,6 +10,7 @@ FLOORS = [
     {"announce", "extras", "threads", "version"},
     {"mixing"},
     {"data", "schedule", "balance"},
+    {"reading"},
     {"generators", "augment"},
     {"budget", "collate", "matching", "checks", "sidestream", "testing"},
     {"manifest", "preview", "state"},

@@ -1,5 +1,6 @@
 """The command line, as somebody who has never seen it would use it."""
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
+import torch
 from PIL import Image
 
 from onthefly.cli import main
@@ -54,6 +57,54 @@ def test_train_a_generator_on_a_folder(
     assert made.spec.fields["image"].shape == (1 if grey else 3, 16, 16)
     assert Path("g.png").exists()
     assert "onthefly.wrap(loader, 'g.safetensors')" in capsys.readouterr().out
+
+
+def test_train_on_sounds_with_speakers(type_in: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(12):
+        tone = 0.5 * np.sin(np.arange(800) * (0.1 + 0.2 * (number % 2)))
+        Path("sounds").mkdir(exist_ok=True)
+        soundfile.write(f"sounds/{('low', 'high')[number % 2]}_{('anna', 'ben')[number // 6]}_{number}.wav", tone, 8000)
+    words = "--family vae --coding unit --steps 2 --workers 0 --config width=4 latent=4 --conditions speaker"
+    type_in("train", "sounds", "--out", "g.safetensors", "--pattern", "{label}_{speaker}_{take}.wav", *words.split())
+    assert "12 samples of 2 classes" in capsys.readouterr().out
+    made = load("g.safetensors", attributes={"speaker": "ben"})
+    assert made.spec.field.rate == 8000
+    assert made.sample(torch.tensor([0]), torch.tensor([3])).shape == (1, 1, 800)
+
+
+def test_train_on_a_table(type_in: Any) -> None:
+    Path("t.csv").write_text("size,weight,kind\n" + "".join(f"{n},{n * 2.5},{'ab'[n % 2]}\n" for n in range(20)))
+    words = ["t.csv", "--out", "g.safetensors", "--family", "vae", "--steps", "2", "--workers", "0"]
+    type_in("train", *words, "--licence", "CC0")
+    made = load("g.safetensors")
+    assert made.classes.names == ("a", "b")
+    assert made.sample(torch.tensor([0, 1]), torch.tensor([3, 4])).shape == (2, 2)
+    assert (made.card["licence"], made.card["data"]) == ("CC0", "t.csv")  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--config width", "expected NAME=VALUE, found 'width'"),
+        ("--config depth=3", "depth"),
+        ("--conditions speaker", "nothing beside their class), found speaker"),
+        ("--balance odd", "odd"),
+        ("--init none.safetensors", "no file none.safetensors"),
+        ("--rate 8000", "leave out rate="),
+    ],
+)
+def test_train_refuses(type_in: Any, pictures: Path, words: str, message: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        type_in("train", str(pictures), "--out", "g.safetensors", "--family", "vae", "--workers", "0", *words.split())
+    assert str(caught.value).startswith("onthefly: ")
+    assert message in str(caught.value)
+
+
+def test_one_class_is_refused(type_in: Any, pictures: Path) -> None:
+    shutil.rmtree(pictures / "cat")
+    with pytest.raises(SystemExit) as caught:
+        type_in("train", str(pictures), "--out", "g.safetensors")
+    assert "expected two or more, found one, 'dog'" in str(caught.value)
 
 
 def test_demo_prints_and_draws(

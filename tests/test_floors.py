@@ -21,9 +21,9 @@ def test_what_goes_up_is_found() -> None:
     (package / "collate.py").write_text("import onthefly.matching\n")
     assert list(violations(package)) == [
         "attic/three.py:1: attic has no floor; add it to tests/floors.py",
-        "collate.py:1: collate (floor 4) imports onthefly.matching (floor 4)",
-        "data/one.py:2: data (floor 2) imports onthefly.augment (floor 3)",
-        "data/two.py:2: data (floor 2) imports onthefly (floor 9)",
+        "collate.py:1: collate (floor 5) imports onthefly.matching (floor 5)",
+        "data/one.py:2: data (floor 2) imports onthefly.augment (floor 4)",
+        "data/two.py:2: data (floor 2) imports onthefly (floor 10)",
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import onthefly
+import onthefly.reading
 
 NAMES: dict[Any, set[str]] = {
     onthefly: {
@@ -41,6 +42,7 @@ NAMES: dict[Any, set[str]] = {
         "train",
         "with_fields",
     },
+    onthefly.reading: {"Clips", "Named", "Pictures", "Rows", "Samples", "Texts", "check_classes", "read", "split"},
     onthefly.schedule: {"Cosine", "Feedback", "Fill", "Linear", "Schedule", "Steps"},
 }
 ARGUMENTS = {
@@ -57,6 +59,14 @@ ARGUMENTS = {
     "device",
     onthefly.generators.FrozenGenerator.sample: "self labels keys sources",
     onthefly.MixPlan.epoch: "self epoch",
+    onthefly.reading.read: "source options",
+    onthefly.reading.Pictures: "folder size grey pattern",
+    onthefly.reading.Clips: "folder rate seconds pattern",
+    onthefly.reading.Rows: "file label categorical attributes columns classes header",
+    onthefly.reading.Texts: "file label text attributes header",
+    onthefly.reading.Named: "name data which size grey",
+    onthefly.reading.split: "dataset share seed labels",
+    onthefly.reading.check_classes: "dataset labels",
     onthefly.replay: "manifest epoch slot generator dataset labels",
     onthefly.MixLoader.load_state_dict: "self state longer",
     onthefly.MixLoader.feedback: "self scores",

@@ -20,11 +20,10 @@ from onthefly.data.spec import Field, Spec
 from onthefly.generators.coding import Coding
 from onthefly.generators.codings import coding_of, usual_coding
 from onthefly.generators.family import Parts
-from onthefly.mixing.keys import Purpose, hash64
 from onthefly.mixing.plan import MixPlan
+from onthefly.reading.split import held_out as rows_apart
 
 _FITTED = 10_000  # samples that a coding is fitted to
-_LEAST = 10  # samples of a class, some of which can be spared
 
 
 class Batch(NamedTuple):
@@ -76,7 +75,7 @@ class Shown:
     ) -> None:
         self.dataset, self.labels, self.device, self.seed = dataset, labels, device, seed
         self.norm = find_normalization(dataset) if normalized is None else Normalization.of(normalized)
-        apart = held_out_rows(labels.values, held_out, seed)
+        apart = rows_apart(labels.values, _checked_share(held_out), seed)
         self._rows, self._apart = np.flatnonzero(~apart), np.flatnonzero(apart)
         first = self._samples(1)[0]
         name, field = _field_of(first, dataset)
@@ -180,20 +179,10 @@ class Shown:
         return image.float().clamp(0, 1)
 
 
-def held_out_rows(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
-    """Which samples aren't shown: ``bool[N]``, that share of every class that has 10 or more of them.
-
-    >>> held_out_rows(np.array([0] * 20 + [1] * 5), 0.1, seed=0).sum()
-    np.int64(2)
-    """
+def _checked_share(share: float) -> float:
     if not 0 <= share < 1:
         raise ValueError(f"held_out: expected a share from 0 on, below 1, found {share!r}; write held_out=0.1")
-    apart = np.zeros(len(labels), np.bool_)
-    order = np.argsort(hash64(seed, Purpose.HELD_OUT, np.arange(len(labels))), kind="stable")
-    for label in np.unique(labels):
-        mine = order[labels[order] == label]
-        apart[mine[: round(share * len(mine)) if len(mine) >= _LEAST else 0]] = True
-    return apart
+    return share
 
 
 def _field_of(sample: Any, dataset: Any) -> tuple[str, Field]:

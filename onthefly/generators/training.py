@@ -72,7 +72,7 @@ def train(
         conditions: what samples have beside their class, a value for each of them: ``{"speaker": [...]}``, names or
             whole numbers for one of several, floating-point numbers for anything between the least and the largest.
         coding: what samples become for the network, by name; by default what is usual for them.
-        held_out: the share of each class that is held out, where it has 10 samples or more.
+        held_out: the share of each class that is held out, where it has 5 samples or more.
         augment: turn, scale, move and mirror images at random, and tell the network by how much, so that it makes none
             that are. For few images; a GAN's critic has augmentation of its own, always.
         init: a checkpoint of the same family to go on from, for other classes, of which 5 to 50 samples of each are
