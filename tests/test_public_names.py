@@ -33,7 +33,9 @@ NAMES: dict[Any, set[str]] = {
     onthefly.generators: {
         "FrozenGenerator",
         "contact_sheet",
+        "from_diffusers",
         "from_module",
+        "from_transformers",
         "load",
         "read_card",
         "save",
@@ -54,6 +56,10 @@ ARGUMENTS = {
     onthefly.load: "path device reuse max_overhead on_fault batch_size dtype compile attributes sha256 "
     "public_key sampling",
     onthefly.generators.from_module: "module latent classes value_range call",
+    onthefly.generators.from_diffusers: "folder steps guidance strength scheduler eta size classes prompts negative "
+    "batch_size device",
+    onthefly.generators.from_transformers: "folder prompts classes max_tokens temperature top_k top_p batch_size "
+    "device",
     onthefly.generators.FrozenGenerator.sample: "self labels keys sources",
     onthefly.MixPlan.epoch: "self epoch",
     onthefly.reading.read: "source options",

@@ -103,8 +103,8 @@ def rows_of(batch: Any, rows: ArrayLike) -> Any:
 def joined(batches: Sequence[Any]) -> Any:
     """Batches of one structure, one after the other.
 
-    >>> joined([[torch.tensor([1, 2]), ["a", "b"]], [torch.tensor([3]), ["c"]]])
-    [tensor([1, 2, 3]), ['a', 'b', 'c']]
+    >>> joined([[torch.tensor([1, 2]), ("a", "b")], [torch.tensor([3]), ("c",)]])
+    [tensor([1, 2, 3]), ('a', 'b', 'c')]
     """
     return batches[0] if len(batches) == 1 else change(_end_to_end, *batches)
 
@@ -174,7 +174,9 @@ def bytes_of(sample: Any) -> int:
 
 
 def _end_to_end(*some: Any) -> Any:
-    return torch.cat(some) if isinstance(some[0], Tensor) else [row for part in some for row in part]
+    if isinstance(some[0], Tensor):
+        return torch.cat(some)
+    return type(some[0])(row for part in some for row in part)
 
 
 def _merge_rows(real: Any, synthetic: Any, is_synthetic: Tensor, places: list[Tensor]) -> Any:

@@ -1,6 +1,6 @@
 """What fills a synthetic slot: frozen generators, their training, and their checkpoints."""
 
-from onthefly.generators.adapters import from_module
+from onthefly.generators.adapters import from_diffusers, from_module, from_transformers
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.checkpoint import load, read_card, save
 from onthefly.generators.fields import with_fields
@@ -11,7 +11,9 @@ from onthefly.generators.training import train
 __all__ = [
     "FrozenGenerator",
     "contact_sheet",
+    "from_diffusers",
     "from_module",
+    "from_transformers",
     "load",
     "read_card",
     "save",

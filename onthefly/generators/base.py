@@ -84,7 +84,8 @@ class FrozenGenerator(ABC):
                 ``default_collate``, or a list of samples where the loader has another ``collate_fn``.
 
         Returns:
-            A tensor ``[N, ...]``, which is delivered with its labels; or N of what ``dataset[i]`` yields, batched.
+            A tensor ``[N, ...]``, or a list of N texts, which is delivered with its labels; or N of what ``dataset[i]``
+            yields, batched.
         """
 
     def at_once(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
@@ -190,8 +191,8 @@ class FrozenGenerator(ABC):
         )
 
     def batch(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
-        """What ``default_collate`` would make of N samples of the dataset: ``[samples, labels]`` unless ``sample`` says
-        otherwise.
+        """What ``default_collate`` would make of N samples of the dataset: what ``sample`` yields, with the labels if
+        that is a tensor or texts: ``[samples, labels]``.
 
         Raises:
             ValueError: if the samples are not as many as asked for, not finite, or, where ``sample`` yields a tensor,
@@ -200,7 +201,9 @@ class FrozenGenerator(ABC):
         with torch.no_grad():
             made = self.sample(labels, keys, sources)
         check_samples(made, len(labels), self.spec)
-        return [made, labels] if isinstance(made, Tensor) else as_collated(made)
+        if isinstance(made, Tensor):
+            return [made, labels]
+        return [tuple(made), labels] if _are_texts(made) else as_collated(made)
 
     def items(self, labels: Tensor, keys: Tensor, sources: Any = None) -> list[Any]:
         """N samples, each what ``dataset[i]`` yields."""
@@ -389,6 +392,10 @@ class RelabeledGenerator(GeneratorAround):
                 f"relabel: expected classes that the table says how to make, found {self.classes.listed(missing)}; "
                 "add them"
             )
+
+
+def _are_texts(made: Any) -> bool:
+    return isinstance(made, (list, tuple)) and all(isinstance(one, str) for one in made)
 
 
 def _as_share(max_overhead: float | None) -> float | None:

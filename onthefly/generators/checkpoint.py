@@ -45,7 +45,7 @@ def save(generator: FrozenGenerator, path: str | Path) -> Path:
     ('vae', 10 unnamed classes)
     """
     path = Path(path)
-    if not isinstance(generator, NetworkGenerator) or generator.card is None:
+    if not isinstance(generator, NetworkGenerator) or generator.card is None or "family" not in generator.card:
         raise ValueError(
             f"save: expected a generator made by train() or load(), found a {type(generator).__name__}, which no card "
             "can rebuild; save its own weights, and wrap them with from_module() again"

@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     REFILL = 12
     HELD_OUT = 13
     TRAINING = 14
+    PROMPT = 15
 
 
 def hash64(*parts: int | Ints | UInts) -> UInts:

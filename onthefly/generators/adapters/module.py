@@ -1,4 +1,4 @@
-"""Other people's generators behind the one seam."""
+"""Anybody's network as a frozen generator."""
 
 from collections.abc import Sequence
 from typing import Any

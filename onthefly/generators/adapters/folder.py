@@ -1,0 +1,102 @@
+"""Folders of other people's weights: on this machine, in safetensors, and naming no code to run."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+_PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".pt2"}
+_CODE = ("auto_map", "custom_pipelines", "trust_remote_code")  # keys under which configurations name code
+
+
+class Folder:
+    """A folder that ``save_pretrained`` wrote, looked at before anything of it is loaded.
+
+    Args:
+        path: on this machine.
+        index: the file in it that says what it is.
+        where: who asks, for messages.
+
+    Attributes:
+        index: what that file says.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it isn't such a folder, or names code of its own.
+    """
+
+    def __init__(self, path: str | Path, index: str, where: str) -> None:
+        self.path, self.where = Path(path), where
+        if not self.path.is_dir():
+            raise FileNotFoundError(
+                f"{where}: expected a folder on this machine, found none at {path}; download one first, with: hf "
+                f"download NAME --local-dir FOLDER, or write one with save_pretrained({str(path)!r})"
+            )
+        if not (self.path / index).is_file():
+            files = sorted(file.name for file in self.path.iterdir())[:5]
+            raise ValueError(
+                f"{where}: expected a folder with {index}, as save_pretrained writes it, found "
+                f"{', '.join(files) or 'nothing'} in {path}; give the folder that holds {index}"
+            )
+        self.index = self._read(self.path / index)
+        self._refuse_code()
+
+    def part(self, name: str, weights: bool = True) -> Path:
+        """The folder of a component, whose weights are safetensors if it has any."""
+        part = self.path / name
+        if not part.is_dir():
+            raise ValueError(f"{self.where}: expected a folder {name} in {self.path}, found none; copy it there too")
+        if weights:
+            self.check_weights(part)
+        return part
+
+    def check_weights(self, part: Path) -> None:
+        """Refuse weights that are pickles only, or nowhere."""
+        if any(part.glob("*.safetensors")):
+            return
+        pickles = sorted(file.name for file in part.iterdir() if file.suffix in _PICKLES)
+        if pickles:
+            raise ValueError(
+                f"{self.where}: expected safetensors in {part}, found {', '.join(pickles[:3])}, which can run code "
+                "when it is opened; load it where you trust it, and write it again with save_pretrained(folder, "
+                "safe_serialization=True)"
+            )
+        raise ValueError(
+            f"{self.where}: expected weights in {part}, found no safetensors; write it again with "
+            "save_pretrained(folder, safe_serialization=True)"
+        )
+
+    def _refuse_code(self) -> None:
+        for file in sorted([*self.path.glob("*.json"), *self.path.glob("*/*config.json")]):
+            named = sorted(set(_named(self._read(file))))
+            if named:
+                raise ValueError(
+                    f"{self.where}: expected a folder without code, found {', '.join(named)} in {file}, which asks for "
+                    "code to be run that came with the weights; load it yourself where you trust it, and give the "
+                    "network to from_module(), or write a FrozenGenerator around it"
+                )
+
+    def _read(self, file: Path) -> Any:
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{self.where}: {file} is not JSON ({error}); copy it again") from error
+
+
+def variant(part: Path) -> str | None:
+    """What stands before ``.safetensors`` where weights are there in one other kind of numbers only, such as "fp16"."""
+    kinds = {_kind(file) for file in part.glob("*.safetensors")}
+    return None if None in kinds else min((kind for kind in kinds if kind is not None), default=None)
+
+
+def _kind(file: Path) -> str | None:
+    name, _, kind = file.name.removesuffix(".safetensors").partition(".")
+    return kind.partition("-")[0] or None if name else None
+
+
+def _named(config: Any) -> Iterator[str]:
+    """Keys under which a configuration names code, at any depth."""
+    if isinstance(config, Mapping):
+        yield from (key for key in _CODE if config.get(key))
+        for inside in config.values():
+            yield from _named(inside)

@@ -1,0 +1,82 @@
+"""What folders may hold: refused before anything of them is loaded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from onthefly.generators.adapters.folder import Folder, variant
+
+INDEX = "config.json"
+
+
+def folder(path: Path, **files: Any) -> Path:
+    path.mkdir(parents=True)
+    for name, config in files.items():
+        (path / f"{name}.json").write_text(json.dumps(config))
+    return path
+
+
+def test_safetensors_beside_pickles_are_enough(tmp_path: Path) -> None:
+    part = folder(tmp_path / "x" / "unet")
+    (part / "model.safetensors").touch()
+    torch.save({}, part / "model.bin")
+    folder(tmp_path / "y", config={"a": 1})
+    (tmp_path / "x" / INDEX).write_text("{}")
+    assert Folder(tmp_path / "x", INDEX, "test").part("unet") == part
+    assert Folder(tmp_path / "y", INDEX, "test").index == {"a": 1}
+
+
+@pytest.mark.parametrize("suffix", ["bin", "pt", "ckpt", "pkl"])
+def test_pickles_are_refused_with_the_way_out(tmp_path: Path, suffix: str, refused: Any) -> None:
+    path = folder(tmp_path / "x", config={})
+    (path / f"model.{suffix}").touch()
+    refused(
+        lambda: Folder(path, INDEX, "from_transformers").check_weights(path),
+        "from_transformers: expected safetensors",
+        f"model.{suffix}",
+        "can run code",
+        "safe_serialization=True",
+    )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"auto_map": {"AutoModelForCausalLM": "modeling.Model"}},
+        {"text_config": {"auto_map": {"AutoConfig": "configuration.Config"}}},
+        {"trust_remote_code": True},
+        {"custom_pipelines": {"x": {}}},
+    ],
+)
+@pytest.mark.parametrize("where", ["config", "tokenizer_config"])
+def test_folders_that_name_code_are_refused(tmp_path: Path, config: Any, where: str, refused: Any) -> None:
+    path = folder(tmp_path / "x", **{"config": {}, where: config})
+    refused(lambda: Folder(path, INDEX, "test"), "without code", f"{where}.json", "from_module()")
+
+
+def test_components_that_name_code_are_refused(tmp_path: Path, refused: Any) -> None:
+    path = folder(tmp_path / "x", config={})
+    folder(path / "unet", config={"auto_map": {"AutoModel": "x.Y"}})
+    refused(lambda: Folder(path, INDEX, "test"), "auto_map", "unet", "from_module()")
+
+
+def test_what_is_missing(tmp_path: Path, refused: Any) -> None:
+    path = folder(tmp_path / "x", other={})
+    refused(lambda: Folder("gpt2", INDEX, "test"), "on this machine", "gpt2", "hf download", error=FileNotFoundError)
+    refused(lambda: Folder(path, INDEX, "test"), "config.json", "other.json", "save_pretrained")
+    opened = Folder(path, "other.json", "test")
+    refused(lambda: opened.part("unet"), "a folder unet", "found none")
+    refused(lambda: opened.check_weights(path), "found no safetensors")
+    (path / INDEX).write_text("{")
+    refused(lambda: Folder(path, INDEX, "test"), "config.json is not JSON", "copy it again")
+
+
+def test_variants(tmp_path: Path) -> None:
+    assert variant(folder(tmp_path / "none")) is None
+    (tmp_path / "none" / "model.fp16.safetensors").touch()
+    assert variant(tmp_path / "none") == "fp16"
+    (tmp_path / "none" / "model-00001-of-00002.safetensors").touch()
+    assert variant(tmp_path / "none") is None
