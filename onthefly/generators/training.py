@@ -116,6 +116,7 @@ def train(
         held_out=held_out,
         seed=seed,
         device=device,
+        sizes=asdict(made),
     )
     _check_coding(kind, shown, augment)
     batch_size = min(batch_size, sum(shown.count))
