@@ -6,6 +6,7 @@ ICLR 2022), so that from 5 to 50 samples of each class are enough, and little is
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,6 @@ from onthefly.generators.family import Family, Parts
 from onthefly.generators.target import Target
 
 _RANK = 4
-_WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 
 
 def adapted(family: Family, known: Parts, target: Target, names: tuple[str, ...] | None) -> nn.Module:
@@ -71,17 +71,16 @@ class _LowRank(nn.Module):
 
 
 def _weighted(network: nn.Module) -> Iterator[tuple[nn.Module, Tensor]]:
-    """The parts whose weights are updated, and these."""
-    return ((part, part.weight) for part in network.modules() if isinstance(part, _WEIGHTED))
+    """The parts whose weights are updated, and these: linear maps and convolutions, whoever wrote them."""
+    found = ((part, getattr(part, "weight", None)) for part in network.modules() if not isinstance(part, nn.Embedding))
+    return ((part, weight) for part, weight in found if isinstance(weight, Tensor) and weight.ndim > 1)
 
 
 def _of_classes(family: Family, known: Parts) -> set[str]:
     """The names of the tensors that have a row for each class: those that would grow with one class more."""
     with torch.device("meta"):
-        target = known.target
-        larger = family.network(
-            Target(target.shape, target.classes + 1, target.bounded, target.conditions), known.config
-        ).state_dict()
+        target = replace(known.target, classes=known.target.classes + 1)
+        larger = family.network(target, known.config).state_dict()
     return {name for name, tensor in known.network.state_dict().items() if tensor.shape != larger[name].shape}
 
 

@@ -18,7 +18,7 @@ from onthefly.generators.target import Target
 from onthefly.generators.trainer import Losses, Trainer
 from onthefly.generators.writing import LanguageGenerator, Writing
 
-_LEARNING_RATE = 1e-3
+_LEARNING_RATE = 3e-3
 _WEIGHT_DECAY = 0.1
 _LARGEST = 1.0  # norm of a gradient
 _HEAD = 32  # numbers that a head of the attention looks at
@@ -38,8 +38,8 @@ class LanguageConfig:
         context: the most tokens in a text, its end among them; None for what the longest text needs.
     """
 
-    width: int = 128
-    layers: int = 4
+    width: int = 96
+    layers: int = 3
     dropout: float = 0.1
     vocabulary: int = 1000
     context: int | None = None
@@ -113,7 +113,7 @@ class LanguageTrainer(Trainer):
         self.model = (ClassGPT2(target, config) if network is None else cast(ClassGPT2, network)).to(device)
         learnt = [one for one in self.model.parameters() if one.requires_grad]
         # Matrices alone decay: biases, and the scales of normalisation, have nothing to forget.
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [one for one in learnt if one.ndim > 1]},
             {"params": [one for one in learnt if one.ndim < 2], "weight_decay": 0.0},
         ]

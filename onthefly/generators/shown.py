@@ -160,9 +160,10 @@ class Shown:
         values = {name: [some[row] for row in rows.tolist()] for name, some in self._values.items()}
         conditions = encoded(self.spec.conditions, values)
         samples = self._sample(batch)
-        here = samples.to(self.device) if isinstance(samples, Tensor) else samples
+        samples = samples.to(self.device) if isinstance(samples, Tensor) else samples
+        shown = self.coding.encode(samples).to(self.device)
         labels = torch.from_numpy(self.labels.values[rows]).to(self.device)
-        return Batch(self.coding.encode(here).to(self.device), labels, None if conditions is None else conditions.to(self.device))
+        return Batch(shown, labels, None if conditions is None else conditions.to(self.device))
 
     def _sample(self, batch: Any) -> Any:
         """What is to be made, of a batch: images or other floats, or texts."""

@@ -40,7 +40,7 @@ class Text(Coding):
     >>> coding.merges
     ('h e', 'l l', 'he ll', 'hell o')
     >>> coding.encode(["hello"])
-    tensor([[259, 260, 260, 260, 260, 260, 260]])
+    tensor([[259, 260, 260, 260, 260, 260, 260, 260]])
     >>> coding.decode(coding.encode(greetings)) == greetings
     True
     """
@@ -178,7 +178,7 @@ def _check_unicode(texts: Sequence[str]) -> None:
             text.encode()
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"text: expected Unicode, found half of a surrogate pair in row {row}, {_short(text)} ({error.reason}); "
+                f"text: expected Unicode, found {_short(text)} in row {row} ({error.reason}); "
                 "read the file with errors='replace'"
             ) from error
 

@@ -114,7 +114,7 @@ class LanguageGenerator(NetworkGenerator):
             keys,
             temperature=self.writing.temperature,
             top_k=self.writing.top_k,
-            top_p=self.writing.top_p if self.writing.top_p < 1 else None,
+            top_p=None if self.writing.top_p == 1.0 else self.writing.top_p,
             max_tokens=self.max_tokens,
             eos=self.coding.end,
         )
