@@ -2,13 +2,13 @@
 
 import copy
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from onthefly.data.spec import Field, Spec
+from onthefly.generators.asked import Asked
 from onthefly.generators.decoding import decode_tokens
 from onthefly.generators.family import Parts
 from onthefly.generators.frozen import NetworkGenerator
@@ -109,7 +109,7 @@ class LanguageGenerator(NetworkGenerator):
     def _written(self, labels: Tensor, keys: Tensor) -> Tensor:
         conditions = self.attributes.draw(keys) if self.attributes.size else None
         return decode_tokens(
-            Asked(self.network, labels, conditions),
+            Asked(self.network, labels, conditions, self.coding.end),
             keys.new_full((len(keys), 1), self.coding.end),
             keys,
             temperature=self.writing.temperature,
@@ -124,19 +124,6 @@ class LanguageGenerator(NetworkGenerator):
 
     def _given(self, tokens: Tensor, labels: Tensor) -> Any:
         return tokens if self.writing.output == "tokens" else [self.coding.decode(tokens), labels]
-
-
-class Asked(nn.Module):
-    """A network with what some texts are to be, as ``decode_tokens`` reads one."""
-
-    def __init__(self, network: nn.Module, labels: Tensor, conditions: Tensor | None) -> None:
-        super().__init__()
-        self.network, self.labels, self.conditions = network, labels, conditions
-
-    def forward(self, input_ids: Tensor, past_key_values: Any = None, use_cache: bool = True) -> SimpleNamespace:
-        """Logits ``[N, L, tokens]``, and what was computed."""
-        logits, past = self.network(input_ids, self.labels, self.conditions, past_key_values, keep=use_cache)
-        return SimpleNamespace(logits=logits, past_key_values=past)
 
 
 def _text(parts: Parts) -> Text:

@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 
-transformers = pytest.importorskip("transformers")
-
 import onthefly
-from onthefly.generators import course, load, save, train
+from onthefly.generators import asked, course, load, save, train
 from onthefly.generators.language import LanguageTrainer
 from onthefly.generators.looks import look
 from onthefly.generators.texts import text_page
+
+pytest.importorskip("transformers")
 
 WORDS = {"ham": ["are you there", "see you at home", "i am late"], "spam": ["win cash now", "call to win", "free cash"]}
 ENDS = ["", "!", "..."]
@@ -85,6 +86,23 @@ def test_a_text_is_its_class_and_key(path: Path, options: dict[str, Any]) -> Non
     assert model.sample(LABELS, KEYS + 1)[0] != together
 
 
+def test_texts_that_are_finished_are_not_read_on(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same texts, and most of the reading is of the few long ones."""
+    expected, read = model.sample(LABELS, KEYS)[0], []
+    whole = model.network.forward
+
+    def counted(tokens: Tensor, *others: Any, **options: Any) -> Any:
+        read.append(len(tokens))
+        return whole(tokens, *others, **options)
+
+    monkeypatch.setattr(model.network, "forward", counted)
+    monkeypatch.setattr(asked, "_LOOK_EVERY", 1)
+    assert model.sample(LABELS, KEYS)[0] == expected
+    assert read[0] == 64
+    assert sorted(read, reverse=True) == read
+    assert read[-1] < 32
+
+
 def test_nothing_else_is_touched(model: Any) -> None:
     state, weights = torch.random.get_rng_state(), {k: v.clone() for k, v in model.network.state_dict().items()}
     model.sample(LABELS[:4], KEYS[:4])
@@ -127,11 +145,11 @@ def test_a_card_rebuilds_it(path: Path) -> None:
 def test_conditions_are_kept_to() -> None:
     data = Messages({"only": ["sun", "rain"]}, times=20)
     data.classes = ("only",)
-    weather = [text.strip("!.") for text in data.texts]
-    made = save(trained(data, steps=150, batch_size=16, conditions={"weather": weather}), "weather.safetensors")
-    for asked in ("sun", "rain"):
-        texts = load(made, attributes={"weather": asked}).sample(LABELS * 0, KEYS)[0]
-        assert sum(asked in text for text in texts) > 48
+    known = {"weather": [text.strip("!.") for text in data.texts]}
+    made = save(trained(data, steps=150, batch_size=16, conditions=known), "weather.safetensors")
+    for weather in ("sun", "rain"):
+        texts = load(made, attributes={"weather": weather}).sample(LABELS * 0, KEYS)[0]
+        assert sum(weather in text for text in texts) > 48
 
 
 def test_equal_seeds_give_equal_checkpoints() -> None:
@@ -152,9 +170,10 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(monkeypatch: pytest.Mon
         return whole(self, *batch)
 
     monkeypatch.setattr(course, "_SECONDS", -1.0)
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+    with monkeypatch.context() as patch:
         patch.setattr(LanguageTrainer, "step", dying)
-        going(resume="going.state")
+        with pytest.raises(RuntimeError):
+            going(resume="going.state")
     assert going(resume="going.state") == expected
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("tokenizers")
-
 from onthefly.data.spec import Field
 from onthefly.generators import codings
 from onthefly.generators.text import Text
+
+pytest.importorskip("tokenizers")
 
 FIELD = Field((), "str")
 TEXTS = ["call me later", "call now to win", "win a prize now, call now", "are you there?", ""]
