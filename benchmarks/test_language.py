@@ -17,7 +17,7 @@ KEYS = torch.arange(TEXTS, device=DEVICE)
 class Lists:
     """Shopping lists of 1 to 40 things, so that texts end at different lengths."""
 
-    targets = [row % 2 for row in range(400)]
+    targets = tuple(row % 2 for row in range(400))
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -122,9 +122,8 @@ class Text(Coding):
 def _tokenizer(merges: Sequence[str]) -> Any:
     """The library's, with tokens numbered as they come: the bytes, and what the merges make of them."""
     library = require("tokenizers", extra="language")
-    pairs = [_pair(merge) for merge in merges]
-    tokens = dict.fromkeys([*_bytes(library), *(left + right for left, right in pairs)])
-    numbers = {token: number for number, token in enumerate(tokens)}
+    numbers = {token: number for number, token in enumerate(_bytes(library))}
+    pairs = [_pair(merge, numbers) for merge in merges]
     made = library.Tokenizer(library.models.BPE(vocab=numbers, merges=pairs))
     made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = library.decoders.ByteLevel()
@@ -152,8 +151,14 @@ def _bytes(library: Any) -> list[str]:
     return sorted(library.pre_tokenizers.ByteLevel.alphabet())
 
 
-def _pair(merge: str) -> tuple[str, str]:
-    left, right = merge.split(" ")
+def _pair(merge: str, numbers: dict[str, int]) -> tuple[str, str]:
+    """The two tokens that a merge is of; what they become is numbered too."""
+    left, _, right = merge.partition(" ")
+    if not {left, right} <= numbers.keys():
+        raise ValueError(
+            f"text: expected merges of tokens that there are by then, found {merge!r}; fit the coding again"
+        )
+    numbers.setdefault(left + right, len(numbers))
     return left, right
 
 

@@ -1,5 +1,7 @@
 """The language family: texts of their class, each of them its class and key, whatever stands beside it."""
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,19 @@ def test_a_card_rebuilds_it(path: Path) -> None:
     assert again.sample(LABELS, KEYS)[0] == made.sample(LABELS, KEYS)[0]
     assert again.spec == made.spec
     assert path.stat().st_size < 400_000
+
+
+def test_a_copy_writes_the_same(model: Any) -> None:
+    for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert again.sample(LABELS[:8], KEYS[:8])[0] == model.sample(LABELS[:8], KEYS[:8])[0]
+
+
+def test_texts_in_a_mix(model: Any) -> None:
+    loader = onthefly.wrap(DataLoader(Messages(), batch_size=16, shuffle=True), model, ratio=0.5, tag=True)
+    texts, labels, mix = next(iter(loader))
+    rows = mix.synthetic.nonzero()[:, 0]
+    assert len(texts) == 16
+    assert [texts[row] for row in rows.tolist()] == model.sample(labels[rows], mix.key[rows])[0]
 
 
 def test_conditions_are_kept_to() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -36,6 +37,11 @@ def test_a_card_rebuilds_it() -> None:
     assert (again.shape, again.tokens) == (KNOWN.shape, KNOWN.tokens)
 
 
+@pytest.mark.parametrize("merge", ["a bc", "ab", "", "a b c", "a \u4e2d"])
+def test_a_card_with_other_merges_is_refused(merge: str, refused: Any) -> None:
+    refused(lambda: Text(FIELD, [merge], 8), "merges", repr(merge), "fit the coding again")
+
+
 def test_frequent_pieces_are_one_token_and_equal_texts_give_equal_tokens() -> None:
     assert KNOWN.tokens <= 281
     assert (KNOWN.encode(["call now"])[0] != KNOWN.end).sum() < 5
@@ -54,7 +60,7 @@ def test_what_nobody_wrote_ends_where_it_ends() -> None:
     assert KNOWN.decode(tokens.new_tensor([[128, 128]])) == ["\ufffd\ufffd"]  # halves of nothing
 
 
-def test_a_text_that_is_too_long_is_refused_by_its_row(refused) -> None:
+def test_a_text_that_is_too_long_is_refused_by_its_row(refused: Any) -> None:
     needs = KNOWN.shape[0]
     refused(
         lambda: Text.fit(FIELD, TEXTS, None, vocabulary=280, context=needs - 1),
@@ -67,7 +73,7 @@ def test_a_text_that_is_too_long_is_refused_by_its_row(refused) -> None:
     refused(lambda: KNOWN.encode(["x" * 100]), f"at most {needs} tokens", "found 101", "config={'context': 101}")
 
 
-def test_what_is_no_text_is_refused(refused) -> None:
+def test_what_is_no_text_is_refused(refused: Any) -> None:
     refused(lambda: Text.fit(FIELD, ["fine", "half \ud83d"], None), "Unicode", "row 1", "errors='replace'")
     refused(lambda: Text.fit(FIELD, TEXTS, None, vocabulary=100), "256 bytes", "100", "{'vocabulary': 1000}")
 
