@@ -4,8 +4,9 @@ What it learnt is frozen. New are the classes' own tensors, and a low-rank updat
 ICLR 2022), so that from 5 to 50 samples of each class are enough, and little is there to overfit them with.
 """
 
-import copy
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,6 @@ from onthefly.generators.family import Family, Parts
 from onthefly.generators.target import Target
 
 _RANK = 4
-_WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 
 
 def adapted(family: Family, known: Parts, target: Target, names: tuple[str, ...] | None) -> nn.Module:
@@ -45,14 +45,16 @@ def adapted(family: Family, known: Parts, target: Target, names: tuple[str, ...]
     return network
 
 
-def merged(network: nn.Module) -> nn.Module:
-    """The same network, its updates added to its weights for good."""
-    if not any(parametrize.is_parametrized(part) for part in network.modules()):
-        return network
-    plain = copy.deepcopy(network)
-    for part in list(plain.modules()):
+def merged(network: nn.Module, family: Family, target: Target, config: Any) -> nn.Module:
+    """A network of its own in which the updates are added to the weights for good."""
+    state = network.state_dict()
+    for place, part in network.named_modules():
         if parametrize.is_parametrized(part, "weight"):
-            parametrize.remove_parametrizations(part, "weight", leave_parametrized=True)
+            state[f"{place}.weight"] = cast(Tensor, part.weight)
+    with torch.device("meta"):
+        plain = family.network(target, config)
+    own = {name: state[name].detach().clone() for name in plain.state_dict()}
+    plain.load_state_dict(own, assign=True)
     return plain
 
 
@@ -71,17 +73,16 @@ class _LowRank(nn.Module):
 
 
 def _weighted(network: nn.Module) -> Iterator[tuple[nn.Module, Tensor]]:
-    """The parts whose weights are updated, and these."""
-    return ((part, part.weight) for part in network.modules() if isinstance(part, _WEIGHTED))
+    """The parts whose weights are updated, and these: linear maps and convolutions, whoever wrote them."""
+    found = ((part, getattr(part, "weight", None)) for part in network.modules() if not isinstance(part, nn.Embedding))
+    return ((part, weight) for part, weight in found if isinstance(weight, Tensor) and weight.ndim > 1)
 
 
 def _of_classes(family: Family, known: Parts) -> set[str]:
     """The names of the tensors that have a row for each class: those that would grow with one class more."""
     with torch.device("meta"):
-        target = known.target
-        larger = family.network(
-            Target(target.shape, target.classes + 1, target.bounded, target.conditions), known.config
-        ).state_dict()
+        target = replace(known.target, classes=known.target.classes + 1)
+        larger = family.network(target, known.config).state_dict()
     return {name for name, tensor in known.network.state_dict().items() if tensor.shape != larger[name].shape}
 
 

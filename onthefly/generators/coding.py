@@ -16,16 +16,22 @@ class Coding(ABC):
     Attributes:
         kind: what a card calls it.
         looks: whether it is fitted to many samples, or one tells it all.
+        sees_all: whether it is fitted to every sample there is, in the order of the dataset, held out or not.
+        options: the parts of a family's config that ``fit`` takes by name.
         field: what a sample is.
         shape: of one encoded sample.
         bounded: whether encoded values lie in [0, 1]; else their mean is about 0 and their scale about 1.
+        tokens: how many different whole numbers encoded samples are made of, from 0; 0 where they are ``float32``.
     """
 
     kind: ClassVar[str]
     looks: ClassVar[bool] = True
+    sees_all: ClassVar[bool] = False
+    options: ClassVar[tuple[str, ...]] = ()
     field: Field
     shape: tuple[int, ...]
     bounded: bool
+    tokens: int = 0
 
     @classmethod
     @abstractmethod
@@ -34,11 +40,11 @@ class Coding(ABC):
 
     @abstractmethod
     def encode(self, samples: Any) -> Tensor:
-        """N samples, batched, to ``float32[N, *shape]``."""
+        """N samples, batched, to ``float32[N, *shape]``; of tokens, ``int64[N, *shape]``."""
 
     @abstractmethod
     def decode(self, encoded: Tensor) -> Any:
-        """``float32[N, *shape]`` to N samples, batched."""
+        """What ``encode`` makes, to N samples, batched."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:

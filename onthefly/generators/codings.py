@@ -5,8 +5,9 @@ from typing import Any
 
 from onthefly.data.spec import Field
 from onthefly.generators.coding import Coding, Standard, Unit
+from onthefly.generators.text import Text
 
-CODINGS: dict[str, type[Coding]] = {one.kind: one for one in (Unit, Standard)}
+CODINGS: dict[str, type[Coding]] = {one.kind: one for one in (Unit, Standard, Text)}
 
 
 def coding_of(kind: str) -> type[Coding]:
@@ -22,6 +23,8 @@ def coding_of(kind: str) -> type[Coding]:
 
 def usual_coding(field: Field) -> str:
     """The coding that a field has unless something else is asked for."""
+    if field.dtype == "str":
+        return "text"
     return "standard" if len(field.shape) == 1 else "unit"
 
 

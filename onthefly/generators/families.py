@@ -2,9 +2,10 @@
 
 from onthefly.generators.family import Family
 from onthefly.generators.gan import GAN
+from onthefly.generators.language import LANGUAGE
 from onthefly.generators.vae import VAE
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (GAN, VAE)}
+FAMILIES: dict[str, Family] = {family.name: family for family in (GAN, VAE, LANGUAGE)}
 
 
 def family_of(name: str) -> Family:

@@ -57,7 +57,7 @@ def target_of(spec: Spec, coding: Coding, augmented: int = 0) -> Target:
     """What a network is to make for a spec: ``augmented`` numbers beside its conditions tell how samples were augmented
     when it was trained."""
     conditions = sum(one.size for one in spec.conditions.values())
-    return Target(coding.shape, spec.classes.count, coding.bounded, conditions + augmented)
+    return Target(coding.shape, spec.classes.count, coding.bounded, conditions + augmented, coding.tokens)
 
 
 def latent_generator(parts: Parts, sampling: Plain) -> NetworkGenerator:  # noqa: ARG001 - as every family's

@@ -8,6 +8,7 @@ import torch
 
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.sheet import contact_sheet
+from onthefly.generators.texts import text_page
 
 
 def look(
@@ -17,7 +18,7 @@ def look(
     real: Sequence[Sequence[Any]] = (),
     device: torch.device | str = "cpu",
 ) -> Path:
-    """Draw what a generator makes: images as a contact sheet.
+    """Draw what a generator makes: images as a contact sheet, texts as a page of text.
 
     Args:
         generator: of one field.
@@ -26,6 +27,8 @@ def look(
         device: where the generator is.
 
     Returns:
-        The path.
+        The path; that of texts ends in ``.txt``.
     """
+    if generator.spec.field.dtype == "str":
+        return text_page(generator, path, real=real, device=device)
     return contact_sheet(generator, path, real=real, device=device)

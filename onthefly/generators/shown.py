@@ -1,6 +1,6 @@
 """What a generator is shown: a dataset's samples, encoded, in batches without end, a few of them held out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +50,7 @@ class Shown:
         conditions: values for every sample, by name.
         coding: by name; None for what is usual.
         like: a generator that is gone on with: its coding and its conditions are kept.
+        sizes: a family's config, which some codings share.
         held_out: the share of each class that isn't shown.
         seed: of what is held out, and of the order.
         device: where batches go.
@@ -72,18 +73,19 @@ class Shown:
         held_out: float,
         seed: int,
         device: torch.device,
+        sizes: Mapping[str, Any] | None = None,
     ) -> None:
         self.dataset, self.labels, self.device, self.seed = dataset, labels, device, seed
         self.norm = find_normalization(dataset) if normalized is None else Normalization.of(normalized)
         apart = rows_apart(labels.values, _checked_share(held_out), seed)
         self._rows, self._apart = np.flatnonzero(~apart), np.flatnonzero(apart)
-        first = self._samples(1)[0]
+        first = self._samples(self._spread(1))[0]
         name, field = _field_of(first, dataset)
         self._values = _checked_conditions(conditions or {}, len(labels.values))
         if like is None:
             known: Mapping[str, Condition] = {one: condition_of(values) for one, values in self._values.items()}
             kind = coding_of(usual_coding(field) if coding is None else coding)
-            self.coding: Coding = kind.fit(field, self._samples(_FITTED if kind.looks else 1), dataset)
+            self.coding = self._fitted(kind, field, sizes or {})
         else:
             self.coding, known = like.coding, like.spec.conditions
             _check_like(field, like.spec.field)
@@ -140,8 +142,17 @@ class Shown:
         there = [number for number, count in enumerate(self.count) if count]
         return {number: 1 / len(there) if number in there else 0.0 for number in range(len(self.count))}
 
-    def _samples(self, most: int) -> list[Any]:
-        rows = self._rows[:: max(1, len(self._rows) // most)][:most]
+    def _fitted(self, kind: type[Coding], field: Field, sizes: Mapping[str, Any]) -> Coding:
+        asked = {name: sizes[name] for name in kind.options if name in sizes}
+        rows = np.arange(len(self.labels.values)) if kind.sees_all else self._spread(_FITTED if kind.looks else 1)
+        fit: Callable[..., Coding] = kind.fit
+        return fit(field, self._samples(rows), self.dataset, **asked)
+
+    def _spread(self, most: int) -> NDArray[np.int64]:
+        """Some rows that are shown."""
+        return self._rows[:: max(1, len(self._rows) // most)][:most]
+
+    def _samples(self, rows: NDArray[np.int64]) -> list[Any]:
         with hermetic(self.seed):
             return [self._sample(_collate([self.dataset[int(row)]]))[0] for row in rows]
 
@@ -149,9 +160,10 @@ class Shown:
         values = {name: [some[row] for row in rows.tolist()] for name, some in self._values.items()}
         conditions = encoded(self.spec.conditions, values)
         samples = self._sample(batch)
-        here = samples.to(self.device) if isinstance(samples, Tensor) else samples
+        samples = samples.to(self.device) if isinstance(samples, Tensor) else samples
+        shown = self.coding.encode(samples).to(self.device)
         labels = torch.from_numpy(self.labels.values[rows]).to(self.device)
-        return Batch(self.coding.encode(here), labels, None if conditions is None else conditions.to(self.device))
+        return Batch(shown, labels, None if conditions is None else conditions.to(self.device))
 
     def _sample(self, batch: Any) -> Any:
         """What is to be made, of a batch: images or other floats, or texts."""

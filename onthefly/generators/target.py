@@ -12,12 +12,14 @@ class Target:
         classes: how many there are.
         bounded: whether values lie in [0, 1]; else their mean is about 0 and their scale about 1.
         conditions: how many numbers describe a sample beside its class.
+        tokens: how many different whole numbers it is made of, from 0; 0 where it is made of others.
     """
 
     shape: tuple[int, ...]
     classes: int
     bounded: bool = True
     conditions: int = 0
+    tokens: int = 0
 
     @property
     def sides(self) -> tuple[int, ...]:

@@ -62,9 +62,9 @@ def train(
     global random generators are left as they were.
 
     Args:
-        family: "gan" (sharper, slower) or "vae" (softer, quicker, best for the smallest sets).
+        family: "gan" (sharper, slower) or "vae" (softer, quicker, best for the smallest sets); "language" for texts.
         dataset: map-style; yields a sample with a label, or alone with ``labels=``. Samples are images ``float32[C, H,
-            W]`` in [0, 1], signals ``float32[C, T]`` in [-1, 1] or rows of a table ``float32[D]``.
+            W]`` in [0, 1], signals ``float32[C, T]`` in [-1, 1], rows of a table ``float32[D]`` or texts.
         config: the family's sizes, such as ``{"latent": 64, "width": 32}``.
         steps: batches to train on; by default what suits a small data set.
         batch_size: samples in a batch.
@@ -83,7 +83,7 @@ def train(
         seed: equal seeds give equal generators on one machine.
         device: by default the current CUDA device if there is one.
         num_workers: processes that load samples.
-        preview: a PNG file to draw to while it trains: real samples beside synthetic ones.
+        preview: a PNG file to draw to while it trains, of texts a ``.txt`` file: real samples beside synthetic ones.
         resume: a file for the state of the training, written now and then and removed when it is over; if it is there,
             the training goes on from it.
         progress: show a progress bar with the losses.
@@ -116,6 +116,7 @@ def train(
         held_out=held_out,
         seed=seed,
         device=device,
+        sizes=asdict(made),
     )
     _check_coding(kind, shown, augment)
     batch_size = min(batch_size, sum(shown.count))
@@ -140,8 +141,9 @@ def train(
 
     def frozen(card: Card | None = None) -> NetworkGenerator:
         """As it is now; training goes on without it."""
-        network = trainer.network() if card is None else course.network()
-        parts = Parts(merged(copy.deepcopy(network)), target, made, shown.spec, shown.coding, card)
+        learnt = trainer.network() if card is None else course.network()
+        network = copy.deepcopy(learnt) if like is None else merged(learnt, kind, target, made)
+        parts = Parts(network, target, made, shown.spec, shown.coding, card)
         return kind.frozen(parts, Attributes(shown.spec.conditions), kind.sample_by({}))
 
     def draw() -> None:

@@ -89,7 +89,7 @@ def test_it_begins_as_what_it_goes_on_from(family: str, paths: dict[str, Path]) 
     """A class that was known by name is made as it was."""
     kind, known = read_parts(paths[family])
     target = target_of(known.spec, known.coding)
-    network = merged(adapted(kind, known, target, known.spec.classes.names)).eval()
+    network = merged(adapted(kind, known, target, known.spec.classes.names), kind, target, known.config)
     assert all(torch.equal(one, known.network.state_dict()[name]) for name, one in network.state_dict().items())
 
 

@@ -25,7 +25,7 @@ def bytes_of(generator: Any) -> bytes:
     return save(generator, Path("one.safetensors")).read_bytes()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if "unit" in family.codings])
 def test_equal_seeds_give_equal_generators_and_draw_nothing(family: str) -> None:
     data = TensorDataset(torch.rand(10, 1, 8, 8), torch.arange(10) % 2)
     state = torch.random.get_rng_state()

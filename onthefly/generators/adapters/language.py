@@ -111,7 +111,7 @@ def from_transformers(
     opened = Folder(folder, "config.json", "from_transformers")
     opened.check_weights(opened.path)
     known = Prompts(prompts, classes)
-    transformers = require("transformers", extra="diffusion")
+    transformers = require("transformers", extra="language")
     with hermetic(0):
         network = _model(transformers, opened)
         tokenizer = _tokenizer(transformers, opened)
