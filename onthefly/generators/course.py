@@ -103,7 +103,7 @@ class Course:
     def _step(self, coming: Any, bar: "tqdm[Any]") -> None:
         with hermetic(_key(self.seed, self.done), self.shown.device):
             batch: Batch = next(coming)
-            losses = self.trainer.step(*(augmented(batch) if self.augment else batch))
+            losses = self.trainer.step(*_given(augmented(batch) if self.augment else batch))
         self.done += 1
         bar.update()
         if self.done % _SHOWN_EVERY == 0 or self.done == self.steps:
@@ -113,7 +113,7 @@ class Course:
         if self._apart is None:
             return
         with hermetic(self.seed, self.shown.device):
-            score = float(self.trainer.score(*self._apart))
+            score = float(self.trainer.score(*_given(self._apart)))
         if not self.scores or score < min(self.scores):
             network = self.trainer.network().state_dict()
             self.best, self._kept = self.done, {name: one.detach().clone() for name, one in network.items()}
@@ -142,6 +142,11 @@ class Course:
         device = self.shown.device
         self._kept = state["kept"] and {name: one.to(device) for name, one in state["kept"].items()}
         self.trainer.load_state_dict(state["trainer"])
+
+
+def _given(batch: Batch) -> tuple[Any, ...]:
+    """What a trainer is given: sources only where it asked for them."""
+    return batch[:3] if batch.sources is None else tuple(batch)
 
 
 def _key(seed: int, step: int) -> int:

@@ -40,15 +40,18 @@ class LatentGenerator(NetworkGenerator):
         latent: the shape of one sample's noise.
         call: ``call(network, noise, labels)``, if not ``network(noise, labels)``; its result is what the spec says, or
             what the coding decodes. Where there are conditions it gets them as ``conditions=float32[N, conditions]``,
-            and where samples are made of real ones, these as ``source=``, encoded.
+            where samples are made of real ones, these as ``source=``, encoded, and the keys as ``keys=`` if it is
+            ``keyed``.
         card: what is known about it.
         coding: decodes what the network makes.
 
     Attributes:
         conditions: how many numbers the network takes for them; what attributes don't fill is 0.
+        keyed: whether the call draws more noise, by the samples' keys: of streams from 1000 on.
     """
 
     conditions: int = 0
+    keyed: bool = False
 
     def __init__(
         self,
@@ -131,7 +134,8 @@ class LatentGenerator(NetworkGenerator):
     def _made(self, call: Callable[..., Tensor], labels: Tensor, keys: Tensor, *source: Tensor) -> Tensor:
         with torch.no_grad(), numbers(self.dtype, keys.device):
             beside = {"source": source[0]} if source else {}
-            samples = call(normal(keys, self.latent), labels, **self._conditions(keys), **beside)
+            keyed = {"keys": keys} if self.keyed else {}
+            samples = call(normal(keys, self.latent), labels, **self._conditions(keys), **beside, **keyed)
         if self.dtype == torch.bfloat16 and samples.dtype == torch.bfloat16:
             samples = samples.float()
         decoded: Tensor = samples if self.coding is None else self.coding.decode(samples)

@@ -61,7 +61,8 @@ def train(
     global random generators are left as they were.
 
     Args:
-        family: "gan" (sharper, slower) or "vae" (softer, quicker, best for the smallest sets).
+        family: "diffusion" (the best, slow to sample), "gan" (sharper, slower) or "vae" (softer, quicker, best for the
+            smallest sets).
         dataset: map-style; yields a sample with a label, or alone with ``labels=``. Samples are images ``float32[C, H,
             W]`` in [0, 1], signals ``float32[C, T]`` in [-1, 1] or rows of a table ``float32[D]``.
         config: the family's sizes, such as ``{"latent": 64, "width": 32}``.
@@ -115,6 +116,7 @@ def train(
         held_out=held_out,
         seed=seed,
         device=device,
+        paired=getattr(made, "paired", False),
     )
     _check_coding(kind, shown, augment)
     batch_size = min(batch_size, sum(shown.count))
