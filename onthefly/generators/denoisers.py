@@ -73,20 +73,13 @@ class GridDenoiser(nn.Module):
         self.multiple = self.fold * _STEPS[self.dims] ** (len(widths) - 1)
         self.code = Code(target, code)
         self.start = convolution((channels + beside) * patch, width, 3, padding=1)
-        kept = [width]
-        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        self.down, self.up, self.over = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for before, after in pairwise([width, *widths]):
-            blocks = nn.ModuleList(Block(size, after, code, self.dims) for size in [before, *[after] * (depth - 1)])
-            self.down.append(blocks)
-            kept += [after] * depth
-        self.middle = nn.ModuleList([Block(widths[-1], widths[-1], code, self.dims), Attention(widths[-1])])
-        inner = widths[-1]
-        for size in reversed(widths):
-            blocks = nn.ModuleList()
-            for _ in range(depth):
-                blocks.append(Block(inner + kept.pop(), size, code, self.dims))
-                inner = size
-            self.up.append(blocks)
+            self.down.append(Blocks(Block(size, after, code, self.dims) for size in [before, *[after] * (depth - 1)]))
+            self.up.append(Blocks(Block(after, after, code, self.dims) for _ in range(depth)))
+        for above, below in pairwise(widths):
+            self.over.append(convolution(below, above, 1))
+        self.middle = Blocks([Attention(widths[-1]), Block(widths[-1], widths[-1], code, self.dims)])
         self.norm = _norm(width)
         self.end = _zero(convolution(width, channels * patch, 3, padding=1))
 
@@ -98,16 +91,13 @@ class GridDenoiser(nn.Module):
         grid = self.start(self._folded(noisy if beside is None else torch.cat([noisy, beside], dim=1)))
         kept = []
         for level, blocks in enumerate(self.down):
-            grid = _shorter(grid, step) if level else grid
-            for block in blocks:
-                grid = block(grid, code)
-                kept.append(grid)
-        for block in self.middle:
-            grid = block(grid, code)
-        for level, blocks in enumerate(self.up):
-            grid = F.interpolate(grid, scale_factor=step) if level else grid
-            for block in blocks:
-                grid = block(torch.cat([grid, kept.pop()], dim=1), code)
+            grid = blocks(_shorter(grid, step) if level else grid, code)
+            kept.append(grid)
+        grid = self.middle(grid, code)
+        for level in reversed(range(len(self.up))):
+            grid = self.up[level](grid + kept[level], code)
+            if level:
+                grid = F.interpolate(self.over[level - 1](grid), scale_factor=float(step))
         return self._unfolded(self.end(F.silu(self.norm(grid))))
 
     def _folded(self, grid: Tensor) -> Tensor:
@@ -153,6 +143,16 @@ class VectorDenoiser(nn.Module):
             hidden = layer(hidden, code)
         made: Tensor = self.end(F.silu(hidden))
         return made
+
+
+class Blocks(nn.ModuleList):
+    """One after the other."""
+
+    def forward(self, grid: Tensor, code: Tensor) -> Tensor:
+        """``float32[N, before, ...]`` and ``float32[N, code]`` to ``float32[N, after, ...]``."""
+        for block in self:
+            grid = block(grid, code)
+        return grid
 
 
 class Block(nn.Module):

@@ -43,7 +43,7 @@ class DiffusionConfig:
             the dataset then yields ``(source, sample, label)``.
     """
 
-    width: int = 64
+    width: int = 32
     depth: int = 2
     paired: bool = False
 
