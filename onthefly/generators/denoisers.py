@@ -86,7 +86,7 @@ class GridDenoiser(nn.Module):
     def forward(
         self, noisy: Tensor, time: Tensor, label: Tensor, conditions: Tensor | None = None, beside: Tensor | None = None
     ) -> Tensor:
-        """``float32[N, C, ...]`` and what ``Code`` takes, and ``float32[N, beside, ...]``, to ``float32[N, C, ...]``."""
+        """``float32[N, C, ...]``, what ``Code`` takes, and ``float32[N, beside, ...]`` to ``float32[N, C, ...]``."""
         code, step = self.code(time, label, conditions), _STEPS[self.dims]
         grid = self.start(self._folded(noisy if beside is None else torch.cat([noisy, beside], dim=1)))
         kept = []

@@ -101,7 +101,7 @@ class Family:
     def frozen(self, parts: Parts, attributes: Attributes, sampling: Any) -> NetworkGenerator:
         """The generator that these are the parts of."""
         made = self.generator(parts, sampling)
-        made.attributes, made.allows_bfloat16 = attributes, self.bfloat16
+        made.attributes, made.allows_bfloat16, made.sampling = attributes, self.bfloat16, sampling
         return made
 
     def sample_by(self, options: Mapping[str, Any]) -> Any:

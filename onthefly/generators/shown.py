@@ -1,6 +1,6 @@
 """What a generator is shown: a dataset's samples, encoded, in batches without end, a few of them held out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -136,10 +136,17 @@ class Shown:
 
     def examples(self, each: int) -> list[list[Any]]:
         """A few samples of every class, fewer where it has fewer."""
+        return self._few(each, self._sample)
+
+    def sources(self, each: int) -> list[list[Any]]:
+        """What those are to be made from, where they are pairs."""
+        return self._few(each, lambda batch: self._found(batch[0]))
+
+    def _few(self, each: int, part: Callable[[Any], Any]) -> list[list[Any]]:
         labels = self.labels.values[self._rows]
         rows = [self._rows[np.flatnonzero(labels == number)[:each]] for number in range(self.labels.classes.count)]
         with hermetic(self.seed):
-            return [[self._sample(_collate([self.dataset[int(row)]]))[0] for row in some] for some in rows]
+            return [[part(_collate([self.dataset[int(row)]]))[0] for row in some] for some in rows]
 
     def _shares(self) -> dict[int, float]:
         """All classes alike that there are samples of."""

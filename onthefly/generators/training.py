@@ -25,6 +25,7 @@ from onthefly.generators.frozen import NetworkGenerator
 from onthefly.generators.integrity import sha256_of
 from onthefly.generators.looks import look
 from onthefly.generators.shown import Shown
+from onthefly.generators.sources import FromExamples
 from onthefly.version import __version__
 
 _EXAMPLES = 5  # real samples of each class to look at
@@ -138,6 +139,7 @@ def train(
         resume=None if resume is None else Path(resume),
     )
     examples = shown.examples(_EXAMPLES) if preview else []
+    sources = shown.sources(_EXAMPLES) if preview and shown.paired else None
 
     def frozen(card: Card | None = None) -> NetworkGenerator:
         """As it is now; training goes on without it."""
@@ -147,7 +149,8 @@ def train(
 
     def draw() -> None:
         if preview:
-            look(frozen(), preview, real=examples, device=device)
+            now = frozen() if sources is None else FromExamples(frozen(), sources)
+            look(now, preview, real=examples, device=device)
 
     with tqdm(total=steps, desc=f"training {family}", unit="step", disable=not progress) as bar:
         course.run(lambda step: shown.batches(batch_size, balance, num_workers, step), bar, draw)
