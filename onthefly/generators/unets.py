@@ -59,7 +59,7 @@ class ForeignUNet(nn.Module):
                 "config={'network': 'small'}"
             )
         self.sides = target.sides
-        self.above = min(_LEVELS - 1, max(0, math.floor(math.log2(min(self.sides) / smallest) + 1e-9)))
+        self.above = min(_LEVELS - 1, max(1, math.floor(math.log2(min(self.sides) / smallest) + 1e-9)))
         multiple = least * 2**self.above
         self.padding = [part for side in reversed(self.sides) for part in (0, -side % multiple)]
 
@@ -127,6 +127,7 @@ class SignalUNet(ForeignUNet):
             in_channels=target.shape[0] + beside + _TOLD,
             out_channels=target.shape[0],
             extra_in_channels=_TOLD,
+            time_embedding_dim=_TOLD,
             layers_per_block=depth,
             block_out_channels=(*above, lowest + -lowest % _HEAD),
             down_block_types=("DownBlock1DNoSkip",) + ("DownBlock1D",) * self.above,
