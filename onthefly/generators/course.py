@@ -3,15 +3,16 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 from torch import nn
 from tqdm.auto import tqdm
 
 from onthefly.data.hermetic import hermetic
 from onthefly.generators.augmented import augmented, plain
 from onthefly.generators.saved import read_state, write_state
-from onthefly.generators.shown import Batch, Shown
+from onthefly.generators.shown import Batch
 from onthefly.generators.trainer import Trainer
 from onthefly.mixing.keys import Purpose, sample_key
 
@@ -20,6 +21,17 @@ _LEAST = 50  # steps between two of them
 _PATIENCE = 6  # looks without a better score, after which training ends
 _SECONDS = 60.0  # between two states
 _SHOWN_EVERY = 10  # steps between losses that people see: a look at them waits for the device
+
+
+class Lessons(Protocol):
+    """What a training needs to know of what is learnt from."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches go."""
+
+    def held_out(self) -> Batch | None:
+        """Samples that aren't shown; None if there are none."""
 
 
 class Course:
@@ -46,7 +58,7 @@ class Course:
     def __init__(
         self,
         trainer: Trainer,
-        shown: Shown,
+        shown: Lessons,
         *,
         steps: int,
         seed: int,

@@ -121,16 +121,7 @@ class DiffusionTrainer(Trainer):
         """Returns the mean square error of the velocity."""
         untold = torch.rand(len(labels), device=labels.device) < _UNTOLD
         loss = self._error(self.flow, samples, labels.masked_fill(untold, self.flow.nothing), conditions, sources)
-        self._step.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.flow.parameters(), _CLIP)
-        self._step.step()
-        self._schedule.step()
-        self.done += 1
-        keep = min(_AVERAGE, self.done / (self.done + 10))
-        for mean, new in zip(self.average.parameters(), self.flow.parameters(), strict=True):
-            mean.lerp_(new.detach(), 1 - keep)
-        return {"error": loss.detach()}
+        return self._learn(loss)
 
     @torch.no_grad()
     def score(
@@ -143,16 +134,41 @@ class DiffusionTrainer(Trainer):
         """The network as it is now."""
         return self.average
 
+    def _learn(self, loss: Tensor) -> Losses:
+        self._step.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.flow.parameters(), _CLIP)
+        self._step.step()
+        self._schedule.step()
+        self.done += 1
+        keep = min(_AVERAGE, self.done / (self.done + 10))
+        for mean, new in zip(self.average.parameters(), self.flow.parameters(), strict=True):
+            mean.lerp_(new.detach(), 1 - keep)
+        return {"error": loss.detach()}
+
     def _error(
         self, flow: nn.Module, samples: Tensor, labels: Tensor, conditions: Tensor | None, sources: Tensor | None
     ) -> Tensor:
         clean, noise = signed(samples, self.bounded), torch.randn_like(samples)
         time = torch.randn(len(labels), device=labels.device).sigmoid()
-        when = time.view(-1, *[1] * (clean.ndim - 1))
         beside = None if sources is None else signed(sources, self.bounded)
-        found = flow(torch.lerp(clean, noise, when), time, labels, conditions, beside)
-        error: Tensor = (found - (noise - clean)).square().mean()
-        return error
+        return velocity_error(flow, clean, noise, time, labels, conditions, beside)
+
+
+def velocity_error(
+    flow: nn.Module,
+    clean: Tensor,
+    noise: Tensor,
+    time: Tensor,
+    labels: Tensor,
+    conditions: Tensor | None,
+    beside: Tensor | None = None,
+) -> Tensor:
+    """The mean square error of a flow's velocity between samples and noise ``float32[N, ...]``, at times ``[N]``."""
+    when = time.view(-1, *[1] * (clean.ndim - 1))
+    found = flow(torch.lerp(clean, noise, when), time, labels, conditions, beside)
+    error: Tensor = (found - (noise - clean)).square().mean()
+    return error
 
 
 def diffusion_generator(parts: Parts, sampling: DiffusionSampling) -> NetworkGenerator:
