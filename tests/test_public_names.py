@@ -33,6 +33,7 @@ NAMES: dict[Any, set[str]] = {
     onthefly.generators: {
         "FrozenGenerator",
         "contact_sheet",
+        "distill",
         "from_module",
         "load",
         "read_card",

@@ -88,8 +88,8 @@ class GridDenoiser(nn.Module):
     ) -> Tensor:
         """``float32[N, C, ...]``, what ``Code`` takes, and ``float32[N, beside, ...]`` to ``float32[N, C, ...]``."""
         code, step = self.code(time, label, conditions), _STEPS[self.dims]
-        grid = self.start(self._folded(noisy if beside is None else torch.cat([noisy, beside], dim=1)))
         kept = []
+        grid: Tensor = self.start(self._folded(noisy if beside is None else torch.cat([noisy, beside], dim=1)))
         for level, blocks in enumerate(self.down):
             grid = blocks(_shorter(grid, step) if level else grid, code)
             kept.append(grid)
@@ -98,7 +98,8 @@ class GridDenoiser(nn.Module):
             grid = self.up[level](grid + kept[level], code)
             if level:
                 grid = F.interpolate(self.over[level - 1](grid), scale_factor=float(step))
-        return self._unfolded(self.end(F.silu(self.norm(grid))))
+        made: Tensor = self.end(F.silu(self.norm(grid)))
+        return self._unfolded(made)
 
     def _folded(self, grid: Tensor) -> Tensor:
         """Patches as channels; what is missing of a whole number of them is 0."""

@@ -105,12 +105,12 @@ class DiffusionTrainer(Trainer):
         network: nn.Module | None = None,
     ) -> None:
         self.flow = (Flow(target, config) if network is None else cast(Flow, network)).to(device)
-        if len(target.sides) == 2:
-            self.flow.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if len(target.sides) == 2:  # the optimiser's state is laid out so when it is read again
+            self.flow.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.flow).requires_grad_(False)
         self.bounded, self.done = target.bounded, 0
         learnt = [one for one in self.flow.parameters() if one.requires_grad]
-        self._step = torch.optim.AdamW(learnt, _LEARNING_RATE, betas=_BETAS, weight_decay=_WEIGHT_DECAY)
+        self._step = torch.optim.AdamW(learnt, _LEARNING_RATE, betas=_BETAS, weight_decay=_WEIGHT_DECAY, fused=True)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             self._step, _LEARNING_RATE, total_steps=steps, pct_start=0.1, cycle_momentum=False
         )

@@ -6,7 +6,6 @@ teacher was loaded with is in its samples, and so becomes the student's.
 """
 
 import copy
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,12 +18,12 @@ from tqdm.auto import tqdm
 from onthefly.data.batches import default_device
 from onthefly.data.hermetic import hermetic
 from onthefly.generators.base import FrozenGenerator
-from onthefly.generators.card import canonical
 from onthefly.generators.checkpoint import load
 from onthefly.generators.course import Course
 from onthefly.generators.diffusion import DIFFUSION, DiffusionConfig, DiffusionTrainer, velocity_error
 from onthefly.generators.family import Parts, target_of
 from onthefly.generators.frozen import NetworkGenerator
+from onthefly.generators.identity import identity
 from onthefly.generators.latent import LatentGenerator
 from onthefly.generators.noise import normal
 from onthefly.generators.sampler import signed
@@ -51,11 +50,10 @@ class Answers:
     def __init__(self, teacher: LatentGenerator, pairs: int, seed: int, device: torch.device, progress: bool) -> None:
         self.device = device
         made = torch.from_numpy(teacher.makes).nonzero()[:, 0].to(device)
-        keys = torch.arange(pairs, device=device) + (sample_key(seed, Purpose.TRAINING, 0) >> 1)
+        keys = torch.arange(pairs, device=device) + (int(sample_key(seed, Purpose.TRAINING, 0)) >> 1)
         labels = made[torch.arange(pairs, device=device) % len(made)]
         rows = tqdm(range(0, pairs, _AT_ONCE), desc="asking the teacher", unit="batch", disable=not progress)
-        some = [slice(row, row + _AT_ONCE) for row in rows]
-        samples = torch.cat([teacher.encoded(labels[one], keys[one]) for one in some])
+        samples = torch.cat([teacher.encoded(labels[row : row + _AT_ONCE], keys[row : row + _AT_ONCE]) for row in rows])
         conditions = teacher.conditions_of(keys).get("conditions")
         self._all = Batch(samples, labels, conditions, normal(keys, samples.shape[1:]))
         self._apart = max(1, round(_HELD_OUT * pairs))
@@ -156,7 +154,8 @@ def distill(
     )
     with tqdm(total=steps, desc="training a student", unit="step", disable=not progress) as bar:
         course.run(lambda _: answers.batches(batch_size), bar, lambda: None)
-    card["training"] = {**card["training"], "student": {**how, "steps": course.done, "score": min(course.scores, default=None)}}
+    learnt = {**how, "steps": course.done, "score": min(course.scores, default=None)}
+    card["training"] = {**card["training"], "student": learnt}
     parts = Parts(course.network(), target, config, spec, knows.coding, card)  # type: ignore[arg-type]
     return DIFFUSION.frozen(parts, knows.attributes, DIFFUSION.sample_by({}))
 
@@ -174,11 +173,9 @@ def _checked(teacher: FrozenGenerator, device: torch.device) -> LatentGenerator:
 
 
 def _told(teacher: LatentGenerator, given: str | Path | FrozenGenerator) -> dict[str, Any]:
-    """What the card says of the teacher: a hash of its card and weights, its file, and how it made samples."""
-    digest = hashlib.sha256(canonical(teacher.card or {}).encode())
-    for name, tensor in sorted(teacher.network.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    """What the card says of the teacher: which one, and how it made samples."""
     path = Path(given) if isinstance(given, (str, Path)) else given.path
     how = teacher.sampling.filled(DIFFUSION.configure((teacher.card or {})["config"]).student)
     plain = {name: value for name, value in asdict(how).items() if isinstance(value, (str, int, float))}
-    return {"file": None if path is None else path.name, "weights_sha256": digest.hexdigest(), **plain}
+    file = {} if path is None else {"file": path.name, "file_sha256": teacher.sha256}
+    return {**file, "identity": identity(teacher)["sha256"], **plain}

@@ -26,7 +26,7 @@ class DiffusionSampling:
         steps: from noise to a sample; by default 8, of a student 2.
         solver: "euler" looks at the network once a step; "heun" and "midpoint" twice, and are of 2nd order; "adams" is
             of 2nd order and looks once; or a scheduler of ``diffusers`` for flows, such as
-            "diffusers:UniPCMultistepScheduler". By default "heun", of a student "euler".
+            "diffusers:UniPCMultistepScheduler". By default "adams", of a student "euler".
         guidance: how far samples are pushed towards their class (Ho and Salimans, 2022): 1 not at all, 2 twice as far
             as the network would go. By default 1.5, of a student, which has learnt it, 1.
         churn: the share of a sample's noise that is other noise after every step, from 0 to 1.
@@ -41,7 +41,7 @@ class DiffusionSampling:
         ValueError: for values outside of these.
 
     >>> DiffusionSampling(steps=4, guidance=2.0).filled(student=False).solver
-    'heun'
+    'adams'
     """
 
     steps: int | None = None
@@ -74,7 +74,7 @@ class DiffusionSampling:
 
     def filled(self, student: bool) -> Self:
         """The same, with what wasn't said."""
-        steps, solver, guidance = (2, "euler", 1.0) if student else (8, "heun", 1.5)
+        steps, solver, guidance = (2, "euler", 1.0) if student else (8, "adams", 1.5)
         return replace(
             self,
             steps=steps if self.steps is None else self.steps,
@@ -136,7 +136,8 @@ class Sampler:
         def towards_class(sample: Tensor, time: float) -> Tensor:
             when, untold = sample.new_full((2 * len(sample),), time), torch.full_like(labels, self.target.classes)
             asked = torch.cat([labels, untold]), _twice(conditions), _twice(beside)
-            told, free = flow(torch.cat([sample, sample]), when, *asked).chunk(2)
+            both: Tensor = flow(torch.cat([sample, sample]), when, *asked)
+            told, free = both.chunk(2)
             return free + (self.sampling.guidance or 0.0) * (told - free)
 
         toward = plain if self.sampling.guidance == 1.0 else towards_class
