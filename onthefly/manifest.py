@@ -203,7 +203,8 @@ def _loaded(saved: Any) -> Any:
         )
     if saved is None:
         return None
-    return load(saved["path"], dtype=saved.get("dtype"), on_fault=saved.get("on_fault", "raise"))
+    how = {"dtype": saved.get("dtype"), "on_fault": saved.get("on_fault", "raise"), **saved.get("sampling", {})}
+    return load(saved["path"], **how)
 
 
 def warn_of_another_generator(saved: Any, found: Any) -> None:

@@ -34,6 +34,7 @@ NAMES: dict[Any, set[str]] = {
         "FrozenGenerator",
         "contact_sheet",
         "from_diffusers",
+        "distill",
         "from_module",
         "from_transformers",
         "load",

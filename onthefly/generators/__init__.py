@@ -3,6 +3,7 @@
 from onthefly.generators.adapters import from_diffusers, from_module, from_transformers
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.checkpoint import load, read_card, save
+from onthefly.generators.distillation import distill
 from onthefly.generators.fields import with_fields
 from onthefly.generators.sheet import contact_sheet
 from onthefly.generators.signing import sign, verify
@@ -11,6 +12,7 @@ from onthefly.generators.training import train
 __all__ = [
     "FrozenGenerator",
     "contact_sheet",
+    "distill",
     "from_diffusers",
     "from_module",
     "from_transformers",

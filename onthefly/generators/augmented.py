@@ -24,7 +24,8 @@ _MOVE = 0.25  # of half a side
 def augmented(batch: Batch) -> Batch:
     """Images ``[N, C, H, W]`` changed at random, each by itself, and their conditions with five numbers more."""
     told = _drawn(len(batch.samples), batch.samples.device)
-    return _with(batch._replace(samples=_warped(batch.samples, told)), told)
+    sources = None if batch.sources is None else _warped(batch.sources, told)
+    return _with(batch._replace(samples=_warped(batch.samples, told), sources=sources), told)
 
 
 def plain(batch: Batch) -> Batch:

@@ -3,15 +3,16 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 from torch import nn
 from tqdm.auto import tqdm
 
 from onthefly.data.hermetic import hermetic
 from onthefly.generators.augmented import augmented, plain
 from onthefly.generators.saved import read_state, write_state
-from onthefly.generators.shown import Batch, Shown
+from onthefly.generators.shown import Batch
 from onthefly.generators.trainer import Trainer
 from onthefly.mixing.keys import Purpose, sample_key
 
@@ -20,6 +21,17 @@ _LEAST = 50  # steps between two of them
 _PATIENCE = 6  # looks without a better score, after which training ends
 _SECONDS = 60.0  # between two states
 _SHOWN_EVERY = 10  # steps between losses that people see: a look at them waits for the device
+
+
+class Lessons(Protocol):
+    """What a training needs to know of what is learnt from."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches go."""
+
+    def held_out(self) -> Batch | None:
+        """Samples that aren't shown; None if there are none."""
 
 
 class Course:
@@ -46,7 +58,7 @@ class Course:
     def __init__(
         self,
         trainer: Trainer,
-        shown: Shown,
+        shown: Lessons,
         *,
         steps: int,
         seed: int,
@@ -103,7 +115,7 @@ class Course:
     def _step(self, coming: Any, bar: "tqdm[Any]") -> None:
         with hermetic(_key(self.seed, self.done), self.shown.device):
             batch: Batch = next(coming)
-            losses = self.trainer.step(*(augmented(batch) if self.augment else batch))
+            losses = self.trainer.step(*_given(augmented(batch) if self.augment else batch))
         self.done += 1
         bar.update()
         if self.done % _SHOWN_EVERY == 0 or self.done == self.steps:
@@ -113,7 +125,7 @@ class Course:
         if self._apart is None:
             return
         with hermetic(self.seed, self.shown.device):
-            score = float(self.trainer.score(*self._apart))
+            score = float(self.trainer.score(*_given(self._apart)))
         if not self.scores or score < min(self.scores):
             network = self.trainer.network().state_dict()
             self.best, self._kept = self.done, {name: one.detach().clone() for name, one in network.items()}
@@ -142,6 +154,11 @@ class Course:
         device = self.shown.device
         self._kept = state["kept"] and {name: one.to(device) for name, one in state["kept"].items()}
         self.trainer.load_state_dict(state["trainer"])
+
+
+def _given(batch: Batch) -> tuple[Any, ...]:
+    """What a trainer is given: sources only where it asked for them."""
+    return batch[:3] if batch.sources is None else tuple(batch)
 
 
 def _key(seed: int, step: int) -> int:

@@ -1,11 +1,12 @@
 """The closed table of families: what a checkpoint may be, so that no file can name code."""
 
+from onthefly.generators.diffusion import DIFFUSION
 from onthefly.generators.family import Family
 from onthefly.generators.gan import GAN
 from onthefly.generators.language import LANGUAGE
 from onthefly.generators.vae import VAE
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (GAN, VAE, LANGUAGE)}
+FAMILIES: dict[str, Family] = {family.name: family for family in (DIFFUSION, GAN, VAE, LANGUAGE)}
 
 
 def family_of(name: str) -> Family:

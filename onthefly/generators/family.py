@@ -46,10 +46,13 @@ class Parts:
         """Whether the network is told how its images were augmented."""
         return bool((self.card or {}).get("augmented"))
 
-    def latent(self, noise: Sequence[int], call: Call | None = None, *, wants_source: bool = False) -> LatentGenerator:
-        """A generator whose samples are made from noise of that shape, by ``call`` if not by the network itself."""
+    def latent(
+        self, noise: Sequence[int], call: Call | None = None, *, wants_source: bool = False, keyed: bool = False
+    ) -> LatentGenerator:
+        """A generator whose samples are made from noise of that shape, by ``call`` if not by the network itself; from
+        real samples, and with more noise by their keys, if it says so."""
         made = LatentGenerator(self.network, self.spec, noise, call=call, card=self.card, coding=self.coding)
-        made.conditions, made.wants_source = self.target.conditions, wants_source
+        made.conditions, made.wants_source, made.keyed = self.target.conditions, wants_source, keyed
         return made
 
 
@@ -98,7 +101,7 @@ class Family:
     def frozen(self, parts: Parts, attributes: Attributes, sampling: Any) -> NetworkGenerator:
         """The generator that these are the parts of."""
         made = self.generator(parts, sampling)
-        made.attributes, made.allows_bfloat16 = attributes, self.bfloat16
+        made.attributes, made.allows_bfloat16, made.sampling = attributes, self.bfloat16, sampling
         return made
 
     def sample_by(self, options: Mapping[str, Any]) -> Any:

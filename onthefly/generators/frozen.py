@@ -24,10 +24,12 @@ class NetworkGenerator(FrozenGenerator):
 
     Attributes:
         attributes: the conditions that samples are made under.
+        sampling: how samples are made, where there is a choice: what ``load`` was told.
         allows_bfloat16: whether the network may be run in bfloat16.
     """
 
     allows_bfloat16: bool = True
+    sampling: Any = None
 
     def __init__(self, network: nn.Module, spec: Spec, *, card: Mapping[str, Any] | None = None) -> None:
         self.network = network.eval().requires_grad_(False)

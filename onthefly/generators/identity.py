@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -11,11 +12,14 @@ from torch import Tensor, nn
 
 from onthefly.generators.base import FrozenGenerator
 
+_PLAIN = (str, int, float)
+
 
 def identity(generator: FrozenGenerator) -> dict[str, Any]:
     """A generator as plain values: its class, its checkpoint if it has one and that file's SHA-256, what it computes
-    in, what is done about its faults, and a hash of weights, arrays, card, spec and functions (that of ``map`` among
-    them), and of computing in bfloat16; of a class of your own, not of the numbers that it holds.
+    in, what is done about its faults, how it was told to make samples, and a hash of weights, arrays, card, spec and
+    functions (that of ``map`` among them), of what it was told, and of computing in bfloat16; of a class of your own,
+    not of the numbers that it holds.
 
     >>> from onthefly.testing import CountingGenerator
     >>> identity(CountingGenerator((1, 8, 8), classes=2))["is"]
@@ -31,6 +35,7 @@ def identity(generator: FrozenGenerator) -> dict[str, Any]:
         "file_sha256": generator.sha256,
         "dtype": str(generator.dtype).removeprefix("torch."),
         "on_fault": generator.on_fault,
+        **({"sampling": told} if (told := _told(generator)) else {}),
         "sha256": digest.hexdigest(),
     }
 
@@ -40,13 +45,28 @@ def files_of(generator: FrozenGenerator) -> dict[str, str]:
     return {str(one.path): one.sha256 for one in generator.makers if one.path is not None and one.sha256 is not None}
 
 
+def _asked(generator: FrozenGenerator) -> dict[str, Any]:
+    """How it was told to make samples, where that isn't as usual."""
+    sampling = getattr(generator, "sampling", None)
+    every = fields(sampling) if is_dataclass(sampling) else ()
+    return {one.name: value for one in every if (value := getattr(sampling, one.name)) != one.default}
+
+
+def _told(generator: FrozenGenerator) -> dict[str, Any]:
+    """The part of it that a manifest can hold."""
+    return {name: value for name, value in _asked(generator).items() if isinstance(value, _PLAIN)}
+
+
 def _held(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
     """Tensors and descriptions, in an order that doesn't depend on how the generator was made."""
     if isinstance(value, FrozenGenerator):
         yield f"{at}:{type(value).__name__}", f"{value.spec}{sorted((value.card or {}).items(), key=str)}"
         for name, inside in sorted(vars(value).items()):
-            if name not in ("card", "spec", "_measured"):
+            if name not in ("card", "spec", "_measured", "sampling"):
                 yield from _held(inside, f"{at}.{name}")
+        for name, inside in sorted(_asked(value).items()):
+            yield f"{at}.sampling.{name}", str(inside) if isinstance(inside, _PLAIN) else ""
+            yield from _held(inside, f"{at}.sampling.{name}")
     elif isinstance(value, nn.Module):
         for name, tensor in sorted(value.state_dict().items()):
             yield f"{at}.{name}", tensor

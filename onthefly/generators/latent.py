@@ -40,15 +40,18 @@ class LatentGenerator(NetworkGenerator):
         latent: the shape of one sample's noise.
         call: ``call(network, noise, labels)``, if not ``network(noise, labels)``; its result is what the spec says, or
             what the coding decodes. Where there are conditions it gets them as ``conditions=float32[N, conditions]``,
-            and where samples are made of real ones, these as ``source=``, encoded.
+            where samples are made of real ones, these as ``source=``, encoded, and the keys as ``keys=`` if it is
+            ``keyed``.
         card: what is known about it.
         coding: decodes what the network makes.
 
     Attributes:
         conditions: how many numbers the network takes for them; what attributes don't fill is 0.
+        keyed: whether the call draws more noise, by the samples' keys: of streams from 1000 on.
     """
 
     conditions: int = 0
+    keyed: bool = False
 
     def __init__(
         self,
@@ -113,6 +116,10 @@ class LatentGenerator(NetworkGenerator):
     def at_once(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Tensor:
         return self._made(self._plain, labels, keys, *self._given(sources))
 
+    def encoded(self, labels: Tensor, keys: Tensor) -> Tensor:
+        """What the network makes of ``int64[N]`` classes and keys, before it is decoded: ``float32[N, ...]``."""
+        return self._encoded(self._plain, labels, keys)
+
     def to(self, device: torch.device | str) -> Self:
         super().to(device)
         self._lay_out()
@@ -129,15 +136,19 @@ class LatentGenerator(NetworkGenerator):
         return (found if self.coding is None else self.coding.encode(found),)
 
     def _made(self, call: Callable[..., Tensor], labels: Tensor, keys: Tensor, *source: Tensor) -> Tensor:
-        with torch.no_grad(), numbers(self.dtype, keys.device):
-            beside = {"source": source[0]} if source else {}
-            samples = call(normal(keys, self.latent), labels, **self._conditions(keys), **beside)
-        if self.dtype == torch.bfloat16 and samples.dtype == torch.bfloat16:
-            samples = samples.float()
+        samples = self._encoded(call, labels, keys, *source)
         decoded: Tensor = samples if self.coding is None else self.coding.decode(samples)
         return decoded if self.card is None else decoded.contiguous()  # channels last shows in strides
 
-    def _conditions(self, keys: Tensor) -> dict[str, Tensor]:
+    def _encoded(self, call: Callable[..., Tensor], labels: Tensor, keys: Tensor, *source: Tensor) -> Tensor:
+        with torch.no_grad(), numbers(self.dtype, keys.device):
+            beside = {"source": source[0]} if source else {}
+            keyed = {"keys": keys} if self.keyed else {}
+            samples = call(normal(keys, self.latent), labels, **self.conditions_of(keys), **beside, **keyed)
+        return samples.float() if self.dtype == torch.bfloat16 and samples.dtype == torch.bfloat16 else samples
+
+    def conditions_of(self, keys: Tensor) -> dict[str, Tensor]:
+        """The conditions that samples of keys ``int64[N]`` are made under, as the call takes them."""
         if not self.conditions:
             return {}
         drawn = keys.new_zeros((len(keys), self.conditions), dtype=torch.float32)

@@ -33,11 +33,13 @@ class Batch(NamedTuple):
         samples: ``[N, ...]``, encoded.
         labels: ``int64[N]``.
         conditions: ``float32[N, numbers]``; None where there are none.
+        sources: ``[N, ...]``, what the samples are to be made from, encoded; None where that is nothing.
     """
 
     samples: Tensor
     labels: Tensor
     conditions: Tensor | None
+    sources: Tensor | None = None
 
 
 class Shown:
@@ -54,6 +56,8 @@ class Shown:
         held_out: the share of each class that isn't shown.
         seed: of what is held out, and of the order.
         device: where batches go.
+        paired: whether the dataset yields ``(source, sample, ...)``, two of one shape, the second to be made from the
+            first.
 
     Attributes:
         spec: what a sample is.
@@ -74,8 +78,10 @@ class Shown:
         seed: int,
         device: torch.device,
         sizes: Mapping[str, Any] | None = None,
+        paired: bool = False,
     ) -> None:
         self.dataset, self.labels, self.device, self.seed = dataset, labels, device, seed
+        self.paired = paired
         self.norm = find_normalization(dataset) if normalized is None else Normalization.of(normalized)
         apart = rows_apart(labels.values, _checked_share(held_out), seed)
         self._rows, self._apart = np.flatnonzero(~apart), np.flatnonzero(apart)
@@ -132,10 +138,17 @@ class Shown:
 
     def examples(self, each: int) -> list[list[Any]]:
         """A few samples of every class, fewer where it has fewer."""
+        return self._few(each, self._sample)
+
+    def sources(self, each: int) -> list[list[Any]]:
+        """What those are to be made from, where they are pairs."""
+        return self._few(each, lambda batch: self._found(batch[0]))
+
+    def _few(self, each: int, part: Callable[[Any], Any]) -> list[list[Any]]:
         labels = self.labels.values[self._rows]
         rows = [self._rows[np.flatnonzero(labels == number)[:each]] for number in range(self.labels.classes.count)]
         with hermetic(self.seed):
-            return [[self._sample(_collate([self.dataset[int(row)]]))[0] for row in some] for some in rows]
+            return [[part(_collate([self.dataset[int(row)]]))[0] for row in some] for some in rows]
 
     def _shares(self) -> dict[int, float]:
         """All classes alike that there are samples of."""
@@ -159,14 +172,28 @@ class Shown:
     def _batch(self, batch: Any, rows: NDArray[np.int64]) -> Batch:
         values = {name: [some[row] for row in rows.tolist()] for name, some in self._values.items()}
         conditions = encoded(self.spec.conditions, values)
-        samples = self._sample(batch)
-        samples = samples.to(self.device) if isinstance(samples, Tensor) else samples
-        shown = self.coding.encode(samples).to(self.device)
         labels = torch.from_numpy(self.labels.values[rows]).to(self.device)
-        return Batch(shown, labels, None if conditions is None else conditions.to(self.device))
+        here = None if conditions is None else conditions.to(self.device)
+        sources = self._encoded(self._found(batch[0])) if self.paired else None
+        return Batch(self._encoded(self._sample(batch)), labels, here, sources)
+
+    def _encoded(self, samples: Any) -> Tensor:
+        here = samples.to(self.device) if isinstance(samples, Tensor) else samples
+        return self.coding.encode(here).to(self.device)
 
     def _sample(self, batch: Any) -> Any:
-        """What is to be made, of a batch: images or other floats, or texts."""
+        """What is to be made, of a batch."""
+        if not self.paired:
+            return self._found(batch)
+        if not isinstance(batch, (list, tuple)) or len(batch) < 2 or outline(batch[0]) != outline(batch[1]):
+            raise ValueError(
+                f"train: expected {type(self.dataset).__name__} to yield (source, sample, label), source and sample of "
+                f"one shape, found {outline(batch)}; or leave paired out of config"
+            )
+        return self._found(batch[1])
+
+    def _found(self, batch: Any) -> Any:
+        """The images, other floats or texts in a batch."""
         image = image_in(batch, ndim=4)
         if image is not None:
             return self._image(image)

@@ -1,5 +1,6 @@
 """Sources: the part of a real sample that a synthetic one is made from."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from onthefly.data.nested import outline, parts
 from onthefly.data.spec import Field
+from onthefly.generators.base import FrozenGenerator, GeneratorAround
 
 
 def field_of(sources: Any, field: Field) -> Tensor:
@@ -36,6 +38,25 @@ def field_of(sources: Any, field: Field) -> Tensor:
         )
     tensors = [one for one in found if one is not None]
     return torch.stack(tensors) if in_list else tensors[0]
+
+
+class FromExamples(GeneratorAround):
+    """A generator that makes samples from real ones, given some: for a look at it.
+
+    Args:
+        inner: the generator.
+        examples: real samples of each class; a sample's key chooses one of its class, or of all where that has none.
+    """
+
+    def __init__(self, inner: FrozenGenerator, examples: Sequence[Sequence[Tensor]]) -> None:
+        super().__init__(inner)
+        self.examples, self.wants_source = examples, False
+
+    def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
+        every = [one for some in self.examples for one in some]
+        mine = [self.examples[label] or every for label in labels.tolist()]
+        chosen = [some[key % len(some)] for some, key in zip(mine, keys.tolist(), strict=True)]
+        return self.inner.sample(labels, keys, torch.stack(chosen).to(keys.device))
 
 
 def _part(sample: Any, field: Field, *, batched: bool) -> Tensor | None:

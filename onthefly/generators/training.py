@@ -26,6 +26,7 @@ from onthefly.generators.frozen import NetworkGenerator
 from onthefly.generators.integrity import sha256_of
 from onthefly.generators.looks import look
 from onthefly.generators.shown import Shown
+from onthefly.generators.sources import FromExamples
 from onthefly.version import __version__
 
 _EXAMPLES = 5  # real samples of each class to look at
@@ -62,7 +63,8 @@ def train(
     global random generators are left as they were.
 
     Args:
-        family: "gan" (sharper, slower) or "vae" (softer, quicker, best for the smallest sets); "language" for texts.
+        family: "diffusion" (the best, slow to sample), "gan" (quick to sample, slow to learn), "vae" (softer, quicker,
+            best for the smallest sets) or "language" for texts.
         dataset: map-style; yields a sample with a label, or alone with ``labels=``. Samples are images ``float32[C, H,
             W]`` in [0, 1], signals ``float32[C, T]`` in [-1, 1], rows of a table ``float32[D]`` or texts.
         config: the family's sizes, such as ``{"latent": 64, "width": 32}``.
@@ -117,6 +119,7 @@ def train(
         seed=seed,
         device=device,
         sizes=asdict(made),
+        paired=getattr(made, "paired", False),
     )
     _check_coding(kind, shown, augment)
     batch_size = min(batch_size, sum(shown.count))
@@ -138,6 +141,7 @@ def train(
         resume=None if resume is None else Path(resume),
     )
     examples = shown.examples(_EXAMPLES) if preview else []
+    sources = shown.sources(_EXAMPLES) if preview and shown.paired else None
 
     def frozen(card: Card | None = None) -> NetworkGenerator:
         """As it is now; training goes on without it."""
@@ -148,7 +152,8 @@ def train(
 
     def draw() -> None:
         if preview:
-            look(frozen(), preview, real=examples, device=device)
+            now = frozen() if sources is None else FromExamples(frozen(), sources)
+            look(now, preview, real=examples, device=device)
 
     with tqdm(total=steps, desc=f"training {family}", unit="step", disable=not progress) as bar:
         course.run(lambda step: shown.batches(batch_size, balance, num_workers, step), bar, draw)
