@@ -48,7 +48,8 @@ def plain(images: TensorDataset) -> DataLoader[Any]:
 
 def small(family: str) -> dict[str, int]:
     """The least that a family can be."""
-    return {name: 4 for name in ("width", "latent") if hasattr(FAMILIES[family].config(), name)}
+    sizes = {"width": 4, "latent": 4, "depth": 1}
+    return {name: size for name, size in sizes.items() if hasattr(FAMILIES[family].config(), name)}
 
 
 def _trained(family: str, images: TensorDataset, folder: Path) -> FrozenGenerator:

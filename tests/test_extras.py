@@ -27,6 +27,6 @@ def test_what_is_missing_is_told_with_the_command_to_type(monkeypatch: pytest.Mo
 
 def test_the_extras_that_are_promised_exist() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    kinds = ["audio", "text", "diffusion", "language", "flow", "privacy", "report"]
+    kinds = ["audio", "text", "diffusion", "language", "flow", "privacy", "signing", "report"]
     frameworks = ["lightning", "accelerate", "huggingface", "ray", "timm", "frameworks"]
     assert set(extras) == {*kinds, *frameworks, "all", "dev"}

@@ -106,16 +106,15 @@ class GridDenoiser(nn.Module):
         missing = [part for side in reversed(self.sides) for part in (0, -side % self.multiple)]
         grid = F.pad(grid, missing) if any(missing) else grid
         if self.dims == 1:
-            return grid.unflatten(2, (-1, self.fold)).transpose(2, 3).flatten(1, 2)
-        folded: Tensor = F.pixel_unshuffle(grid, self.fold)
-        return folded
+            patches: Tensor = grid.unflatten(2, (-1, self.fold)).transpose(2, 3).flatten(1, 2)
+            return patches
+        return F.pixel_unshuffle(grid, self.fold)
 
     def _unfolded(self, grid: Tensor) -> Tensor:
         if self.dims == 1:
-            whole = grid.unflatten(1, (-1, self.fold)).transpose(2, 3).flatten(2)
+            whole: Tensor = grid.unflatten(1, (-1, self.fold)).transpose(2, 3).flatten(2)
             return whole[..., : self.sides[0]]
-        full: Tensor = F.pixel_shuffle(grid, self.fold)
-        return full[..., : self.sides[0], : self.sides[1]]
+        return F.pixel_shuffle(grid, self.fold)[..., : self.sides[0], : self.sides[1]]
 
 
 class VectorDenoiser(nn.Module):

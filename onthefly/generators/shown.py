@@ -178,8 +178,8 @@ class Shown:
         return Batch(self._encoded(self._sample(batch)), labels, here, sources)
 
     def _encoded(self, samples: Any) -> Tensor:
-        here = samples.to(self.device) if isinstance(samples, Tensor) else samples
-        return self.coding.encode(here).to(self.device)
+        samples = samples.to(self.device) if isinstance(samples, Tensor) else samples
+        return self.coding.encode(samples).to(self.device)
 
     def _sample(self, batch: Any) -> Any:
         """What is to be made, of a batch."""

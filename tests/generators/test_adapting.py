@@ -13,7 +13,7 @@ from onthefly.generators.checkpoint import read_parts
 from onthefly.generators.families import FAMILIES
 from onthefly.generators.family import target_of
 
-SMALL = {"width": 8, "latent": 8}
+SMALL = {"width": 8, "latent": 8, "depth": 1}
 IMAGES = [name for name, family in FAMILIES.items() if "unit" in family.codings]
 
 

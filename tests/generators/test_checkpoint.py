@@ -117,7 +117,7 @@ def test_weights_that_are_not_finite(path: Path, refused: Any) -> None:
         (lambda card: card | {"family": "os.system"}, ("family", "gan, vae", "'os.system'")),
         (lambda card: card | {"format": 99}, ("format 2", "99", "pip install -U")),
         (lambda card: {name: card[name] for name in card if name != "spec"}, ("a card with spec too",)),
-        (lambda card: card | {"config": {"width": 4, "depth": 9}}, ("latent, width", "depth")),
+        (lambda card: card | {"config": {"width": 4, "height": 9}}, ("width", "found height")),
         (lambda card: card | {"config": {"width": -4}}, ("a whole number above 0", "-4")),
         (lambda card: [1], ("not a JSON object",)),
         (lambda card: card | {"spec": 3}, ("checkpoint generator.safetensors", "describes a generator")),

@@ -24,7 +24,7 @@ PIXELS = [name for name, family in FAMILIES.items() if "unit" in family.codings]
 def small(family: str, size: int = 4) -> dict[str, int]:
     """Sizes that train in no time, of those that a family has."""
     known = {field.name for field in fields(FAMILIES[family].config)}
-    return {name: size for name in ("width", "latent") if name in known}
+    return {name: much for name, much in {"width": size, "latent": size, "depth": 1}.items() if name in known}
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, *OTHERS])
