@@ -8,6 +8,7 @@ import torch
 
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.sheet import contact_sheet
+from onthefly.generators.waves import wave_sheet
 
 
 def look(
@@ -17,7 +18,7 @@ def look(
     real: Sequence[Sequence[Any]] = (),
     device: torch.device | str = "cpu",
 ) -> Path:
-    """Draw what a generator makes: images as a contact sheet.
+    """Draw what a generator makes: images as a contact sheet, sounds as waveforms and spectrograms.
 
     Args:
         generator: of one field.
@@ -28,4 +29,6 @@ def look(
     Returns:
         The path.
     """
+    if len(generator.spec.field.shape) == 2:
+        return wave_sheet(generator, path, real=real, device=device)
     return contact_sheet(generator, path, real=real, device=device)
