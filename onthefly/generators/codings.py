@@ -5,8 +5,9 @@ from typing import Any
 
 from onthefly.data.spec import Field
 from onthefly.generators.coding import Coding, Standard, Unit
+from onthefly.generators.log_mel import LogMel
 
-CODINGS: dict[str, type[Coding]] = {one.kind: one for one in (Unit, Standard)}
+CODINGS: dict[str, type[Coding]] = {one.kind: one for one in (Unit, Standard, LogMel)}
 
 
 def coding_of(kind: str) -> type[Coding]:
