@@ -157,7 +157,7 @@ def bands_of(rate: int) -> int:
     (64, 64, 16)
     """
     finest = _pitch(1 / _WINDOW)
-    return min(_MOST_BANDS, int(_pitch(rate / 2) / finest - 1) // _MULTIPLE * _MULTIPLE)
+    return min(_MOST_BANDS, int(_pitch(rate / 2) / finest) // _MULTIPLE * _MULTIPLE)
 
 
 def _pitch(frequency: float) -> float:
