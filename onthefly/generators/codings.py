@@ -6,8 +6,9 @@ from typing import Any
 from onthefly.data.spec import Field
 from onthefly.generators.coding import Coding, Standard, Unit
 from onthefly.generators.log_mel import LogMel
+from onthefly.generators.stft import Stft
 
-CODINGS: dict[str, type[Coding]] = {one.kind: one for one in (Unit, Standard, LogMel)}
+CODINGS: dict[str, type[Coding]] = {one.kind: one for one in (Unit, Standard, LogMel, Stft)}
 
 
 def coding_of(kind: str) -> type[Coding]:

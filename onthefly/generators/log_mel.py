@@ -26,7 +26,7 @@ _MULTIPLE = 8  # bands and frames come in, so that networks can halve them
 _FLOOR = 3e-5  # what is added to loudness, of a full scale of 1: 90 decibels below
 _STEPS, _DAMPING = 4, 0.3
 _GAUSSIAN = 0.25645  # a Hann window of n values is nearest to the Gaussian exp(-pi t^2 / (0.25645 n^2))
-_FLAT = 1e-3  # of the loudest: what is softer has no say in the phases
+_FLAT = 0.05  # of the loudest: what is softer has little say in the phases
 _AT_ONCE = 500  # clips that are looked at together
 
 
