@@ -7,10 +7,12 @@ from onthefly.generators.fields import with_fields
 from onthefly.generators.sheet import contact_sheet
 from onthefly.generators.signing import sign, verify
 from onthefly.generators.training import train
+from onthefly.generators.waves import draw_waves, wave_sheet, write_waves
 
 __all__ = [
     "FrozenGenerator",
     "contact_sheet",
+    "draw_waves",
     "from_module",
     "load",
     "read_card",
@@ -18,5 +20,7 @@ __all__ = [
     "sign",
     "train",
     "verify",
+    "wave_sheet",
     "with_fields",
+    "write_waves",
 ]

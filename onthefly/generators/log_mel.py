@@ -26,7 +26,7 @@ _MULTIPLE = 8  # bands and frames come in, so that networks can halve them
 _FLOOR = 3e-5  # what is added to loudness, of a full scale of 1: 90 decibels below
 _STEPS, _DAMPING = 4, 0.3
 _GAUSSIAN = 0.25645  # a Hann window of n values is nearest to the Gaussian exp(-pi t^2 / (0.25645 n^2))
-_FLAT = 0.05  # of the loudest: what is softer has little say in the phases
+_FLAT = 0.2  # of the loudest: what is softer has little say in the phases
 _AT_ONCE = 500  # clips that are looked at together
 
 
@@ -35,8 +35,8 @@ class LogMel(Coding):
     band with mean 0 and standard deviation 1.
 
     Bands and frames are multiples of 8: up to 64 bands, and 62.5 frames a second and what rounds that up, so that a
-    second at 8 kHz is 64 x 64. Frames look at 48 milliseconds. What comes back sounds alike, but its phases aren't those
-    that were: it can't be compared value by value. Silence stays silent. Needs torchaudio (extra "audio").
+    second at 8 kHz is 64 x 64. Frames look at 48 milliseconds. What comes back sounds alike, but its phases aren't
+    those that were: it can't be compared value by value. Silence stays silent. Needs torchaudio (extra "audio").
 
     Args:
         field: ``float32[1, T]`` in [-1, 1], with its rate.
