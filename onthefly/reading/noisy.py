@@ -91,7 +91,8 @@ class Noisy(Dataset[tuple[Tensor, Tensor, int]]):
         """Power that falls as a power of frequency, up to the second."""
         seen = torch.fft.rfft(torch.randn_like(clean))
         places = torch.arange(seen.shape[-1]).clamp(min=1)
-        return torch.fft.irfft(seen * places ** (-float(torch.rand(()))), clean.shape[-1])
+        coloured: Tensor = torch.fft.irfft(seen * places ** (-float(torch.rand(()))), clean.shape[-1])
+        return coloured
 
     def _babble(self, clean: Tensor) -> Tensor:
         voices = [self.clips[self.rows[_below(len(self.rows))]][0] for _ in range(_VOICES)]
