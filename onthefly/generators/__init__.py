@@ -8,11 +8,13 @@ from onthefly.generators.fields import with_fields
 from onthefly.generators.sheet import contact_sheet
 from onthefly.generators.signing import sign, verify
 from onthefly.generators.training import train
+from onthefly.generators.waves import draw_waves, wave_sheet, write_waves
 
 __all__ = [
     "FrozenGenerator",
     "contact_sheet",
     "distill",
+    "draw_waves",
     "from_diffusers",
     "from_module",
     "from_transformers",
@@ -22,5 +24,7 @@ __all__ = [
     "sign",
     "train",
     "verify",
+    "wave_sheet",
     "with_fields",
+    "write_waves",
 ]

@@ -5,9 +5,11 @@ from typing import Any
 
 from onthefly.data.spec import Field
 from onthefly.generators.coding import Coding, Standard, Unit
+from onthefly.generators.log_mel import LogMel
+from onthefly.generators.stft import Stft
 from onthefly.generators.text import Text
 
-CODINGS: dict[str, type[Coding]] = {one.kind: one for one in (Unit, Standard, Text)}
+CODINGS: dict[str, type[Coding]] = {one.kind: one for one in (Unit, Standard, LogMel, Stft, Text)}
 
 
 def coding_of(kind: str) -> type[Coding]:

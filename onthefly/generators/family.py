@@ -92,7 +92,7 @@ class Family:
     sampling: type[Any] = Plain
     generator: Callable[[Parts, Any], NetworkGenerator] = latent_generator
     bfloat16: bool = False
-    codings: tuple[str, ...] = ("unit", "standard")
+    codings: tuple[str, ...] = ("unit", "standard", "log_mel", "stft")
 
     def configure(self, values: Mapping[str, Any]) -> Any:
         """The config with these values; others than it knows are refused."""

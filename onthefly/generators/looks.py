@@ -9,6 +9,7 @@ import torch
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.sheet import contact_sheet
 from onthefly.generators.texts import text_page
+from onthefly.generators.waves import wave_sheet
 
 
 def look(
@@ -18,7 +19,8 @@ def look(
     real: Sequence[Sequence[Any]] = (),
     device: torch.device | str = "cpu",
 ) -> Path:
-    """Draw what a generator makes: images as a contact sheet, texts as a page of text.
+    """Draw what a generator makes: images as a contact sheet, sounds as waveforms and spectrograms, texts as a page of
+    text.
 
     Args:
         generator: of one field.
@@ -31,4 +33,6 @@ def look(
     """
     if generator.spec.field.dtype == "str":
         return text_page(generator, path, real=real, device=device)
+    if len(generator.spec.field.shape) == 2:
+        return wave_sheet(generator, path, real=real, device=device)
     return contact_sheet(generator, path, real=real, device=device)
