@@ -5,6 +5,7 @@ by itself, and adds noise to their sum. What that costs, Rényi differential pri
 Talwar and Zhang, 2019). Clipping and accounting are Opacus's (Yousefpour et al., 2021); the noise is of ``secret``.
 """
 
+import functools
 import math
 import warnings
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from onthefly.generators.shown import Shown
 from onthefly.generators.trainer import Losses, Separable, Trainer
 
 _ACCOUNTANT = "rdp"  # a bound that is proven, at every rate; of Opacus's others, "prv" asks for some 5 % less noise
+_ORDERS = [*(1 + tenth / 10 for tenth in range(1, 100)), *range(12, 64), *(2**power for power in range(6, 13))]
 _TOLERANCE = 0.01  # of epsilon, which may be left over
 _PUBLIC = (
     "how many samples there are",
@@ -165,8 +167,12 @@ class PrivateTrainer(Trainer):
             parameter.grad = noisy.to(parameter)
 
 
+@functools.cache
 def noise_multiplier(privacy: Privacy, rate: float, steps: int) -> float:
     """The standard deviation of the noise, in clips, for which so many steps spend at most ``privacy.epsilon``.
+
+    Raises:
+        ValueError: for an epsilon so small that no noise would do.
 
     >>> round(noise_multiplier(Privacy(epsilon=8, delta=1e-5), rate=0.01, steps=1000), 2)
     0.62
@@ -174,14 +180,21 @@ def noise_multiplier(privacy: Privacy, rate: float, steps: int) -> float:
     accountants = require("opacus.accountants.utils", extra="privacy")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Optimal order")  # that a bound could be tighter
-        found: float = accountants.get_noise_multiplier(
-            target_epsilon=privacy.epsilon,
-            target_delta=privacy.delta,
-            sample_rate=rate,
-            steps=steps,
-            accountant=_ACCOUNTANT,
-            epsilon_tolerance=_TOLERANCE * min(1.0, privacy.epsilon),
-        )
+        try:
+            found: float = accountants.get_noise_multiplier(
+                target_epsilon=privacy.epsilon,
+                target_delta=privacy.delta,
+                sample_rate=rate,
+                steps=steps,
+                accountant=_ACCOUNTANT,
+                epsilon_tolerance=_TOLERANCE * min(1.0, privacy.epsilon),
+                alphas=_ORDERS,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"privacy: expected an epsilon that {steps} steps can keep at a delta of {privacy.delta:g}, found "
+                f"{privacy.epsilon:g} ({error}); write a larger epsilon"
+            ) from error
     return found
 
 
@@ -189,7 +202,7 @@ def spent(accountant: Any, delta: float) -> float:
     """The epsilon of the steps that an accountant was told of."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Optimal order")
-        return float(accountant.get_epsilon(delta))
+        return float(accountant.get_epsilon(delta, alphas=_ORDERS))
 
 
 def check_asked(family: str, trainer: type[Trainer], balance: Any, held_out: float | None) -> None:
