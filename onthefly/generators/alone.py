@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from onthefly.generators.trainer import Separable
 
@@ -54,7 +55,8 @@ class Alone(nn.Module):
         values = {name: one.detach() for name, one in learnt.items()}
         there = [one is not None for one in piece]
         every = vmap(grad_and_value(self._one), in_dims=(None, None, *[0] * sum(there)), randomness="different")
-        found, losses = every(values, there, *(one for one in piece if one is not None))
+        with sdpa_kernel(SDPBackend.MATH):  # of the kernels of attention the one that vmap knows
+            found, losses = every(values, there, *(one for one in piece if one is not None))
         # one sample whose gradient isn't finite would make the sum so
         return {one: found[name].nan_to_num(0.0, 0.0, 0.0) for name, one in learnt.items()}, losses
 
