@@ -32,6 +32,7 @@ NAMES: dict[Any, set[str]] = {
     onthefly.evidence: {"Bench", "bench", "si_sdr", "snr"},
     onthefly.generators: {
         "FrozenGenerator",
+        "Privacy",
         "contact_sheet",
         "from_diffusers",
         "distill",

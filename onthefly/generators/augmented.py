@@ -23,6 +23,8 @@ _MOVE = 0.25  # of half a side
 
 def augmented(batch: Batch) -> Batch:
     """Images ``[N, C, H, W]`` changed at random, each by itself, and their conditions with five numbers more."""
+    if not len(batch.samples):
+        return plain(batch)
     told = _drawn(len(batch.samples), batch.samples.device)
     sources = None if batch.sources is None else _warped(batch.sources, told)
     return _with(batch._replace(samples=_warped(batch.samples, told), sources=sources), told)

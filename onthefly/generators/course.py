@@ -136,8 +136,9 @@ class Course:
 
     def _write(self) -> None:
         if self.resume is not None:
-            state = {"settings": self.settings, "done": self.done, "best": self.best, "scores": self.scores}
-            write_state({**state, "kept": self._kept, "trainer": self.trainer.state_dict()}, self.resume)
+            state = {"settings": self.settings, "seed": self.seed, "done": self.done, "best": self.best}
+            learnt = {"scores": self.scores, "kept": self._kept, "trainer": self.trainer.state_dict()}
+            write_state({**state, **learnt}, self.resume)
 
     def _go_on(self, state: dict[str, Any]) -> None:
         lines = [
@@ -150,7 +151,7 @@ class Course:
                 f"resume: {self.resume} is the state of another training; remove it, or train as then:\n  "
                 + "\n  ".join(lines)
             )
-        self.done, self.best, self.scores = state["done"], state["best"], state["scores"]
+        self.seed, self.done, self.best, self.scores = (state[name] for name in ("seed", "done", "best", "scores"))
         device = self.shown.device
         self._kept = state["kept"] and {name: one.to(device) for name, one in state["kept"].items()}
         self.trainer.load_state_dict(state["trainer"])

@@ -1,5 +1,6 @@
 """What a generator is shown: a dataset's samples, encoded, in batches without end, a few of them held out."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -128,6 +129,24 @@ class Shown:
                 yield self._batch(host.real, self._rows[host.slots.index])
             epoch, step = epoch + 1, 0
 
+    def drawn(self, rows: Callable[[int], NDArray[np.int64]], num_workers: int, step: int = 0) -> Iterator[Batch]:
+        """Batches without end of the samples that are asked for, from a step on; some may be empty.
+
+        Args:
+            rows: the numbers of the samples of a step, among those that are shown.
+            num_workers: processes that load samples.
+            step: the first.
+        """
+        loader = DataLoader(
+            Subset(self.dataset, self._rows.tolist()),
+            batch_sampler=(rows(number).tolist() for number in itertools.count(step)),
+            collate_fn=_collate_any,
+            num_workers=num_workers,
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+        for number, found in zip(itertools.count(step), loader, strict=False):
+            yield self._nothing() if found is None else self._batch(found, self._rows[rows(number)])
+
     def held_out(self, most: int = 1000) -> Batch | None:
         """Samples that aren't shown; None if there are none."""
         rows = self._apart[:: max(1, len(self._apart) // most)]
@@ -180,6 +199,13 @@ class Shown:
     def _encoded(self, samples: Any) -> Tensor:
         samples = samples.to(self.device) if isinstance(samples, Tensor) else samples
         return self.coding.encode(samples).to(self.device)
+
+    def _nothing(self) -> Batch:
+        """A batch without a sample."""
+        numbers = sum(one.size for one in self.spec.conditions.values())
+        conditions = torch.zeros(0, numbers, device=self.device) if numbers else None
+        labels = torch.zeros(0, dtype=torch.int64, device=self.device)
+        return Batch(torch.zeros(0, *self.coding.shape, device=self.device), labels, conditions)
 
     def _sample(self, batch: Any) -> Any:
         """What is to be made, of a batch."""
@@ -251,6 +277,10 @@ def _checked_conditions(conditions: Mapping[str, Sequence[Any]], count: int) -> 
                 f"conditions={{{name!r}: [...]}} in the order of the dataset"
             )
     return dict(sorted(conditions.items()))  # in the order in which a card gives them back
+
+
+def _collate_any(samples: list[Any]) -> Any:
+    return _collate(samples) if samples else None
 
 
 def _collate(samples: list[Any]) -> Any:

@@ -65,6 +65,28 @@ class Trainer(ABC):
                 setattr(self, name, value)
 
 
+class Separable(Trainer):
+    """A trainer whose loss is a sum over samples, so that each one's part in it can be limited.
+
+    Attributes:
+        optimizer: of what is learnt.
+    """
+
+    optimizer: torch.optim.Optimizer
+
+    @abstractmethod
+    def learns(self) -> nn.Module:
+        """All that learns, as one module."""
+
+    @abstractmethod
+    def each(self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """The loss of each sample, ``float32[N]``, which no other one is part of."""
+
+    @abstractmethod
+    def follow(self) -> None:
+        """What comes after the optimiser's step, and looks at no sample: its schedule, moving averages."""
+
+
 def _is_state(value: Any) -> bool:
     return hasattr(value, "state_dict") or isinstance(value, (Tensor, bool, int, float))
 

@@ -2,10 +2,11 @@
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tqdm.auto import tqdm
@@ -25,10 +26,13 @@ from onthefly.generators.family import Family, Parts, target_of
 from onthefly.generators.frozen import NetworkGenerator
 from onthefly.generators.integrity import sha256_of
 from onthefly.generators.looks import look
-from onthefly.generators.shown import Shown
+from onthefly.generators.privacy import Privacy, PrivateTrainer, check_asked, check_shown
+from onthefly.generators.shown import Batch, Shown
 from onthefly.generators.sources import FromExamples
+from onthefly.generators.trainer import Separable
 from onthefly.version import __version__
 
+_HELD_OUT = 0.1  # of each class
 _EXAMPLES = 5  # real samples of each class to look at
 _QUICKER = 4  # times, goes a training that goes on from another
 
@@ -40,14 +44,15 @@ def train(
     config: Mapping[str, Any] | None = None,
     steps: int | None = None,
     batch_size: int = 64,
-    balance: Any = "uniform",
+    balance: Any = None,
     labels: Any = None,
     normalized: Any = None,
     conditions: Mapping[str, Sequence[Any]] | None = None,
     coding: str | None = None,
-    held_out: float = 0.1,
+    held_out: float | None = None,
     augment: bool = False,
     init: str | Path | None = None,
+    privacy: Privacy | None = None,
     about: Mapping[str, Any] | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
@@ -70,22 +75,27 @@ def train(
         config: the family's sizes, such as ``{"latent": 64, "width": 32}``.
         steps: batches to train on; by default what suits a small data set.
         batch_size: samples in a batch.
-        balance: how often each class is shown, as for ``wrap``.
+        balance: how often each class is shown, as for ``wrap``; by default "uniform", with privacy "natural".
         labels: as for ``wrap``.
         normalized: ``(mean, std)`` if images arrive normalised; found by itself in the dataset's own transform.
         conditions: what samples have beside their class, a value for each of them: ``{"speaker": [...]}``, names or
             whole numbers for one of several, floating-point numbers for anything between the least and the largest.
         coding: what samples become for the network, by name; by default what is usual for them.
-        held_out: the share of each class that is held out, where it has 5 samples or more.
+        held_out: the share of each class that is held out, where it has 5 samples or more; by default 0.1, with privacy
+            nothing.
         augment: turn, scale, move and mirror images at random, and tell the network by how much, so that it makes none
             that are. For few images; a GAN's critic has augmentation of its own, always.
         init: a checkpoint of the same family to go on from, for other classes, of which 5 to 50 samples of each are
             enough: what it learnt is kept, and only the classes and a low-rank update of its weights are learnt.
+        privacy: how much the generator may tell of any one sample, by differential privacy; the card says how that was
+            kept, and what it doesn't cover. Needs thousands of samples, and batches of hundreds. Its noise is secret,
+            so equal seeds no longer give equal generators.
         about: what the card shall say beside: ``{"licence": "CC BY 4.0", "data": "..."}``.
         seed: equal seeds give equal generators on one machine.
         device: by default the current CUDA device if there is one.
         num_workers: processes that load samples.
-        preview: a PNG file to draw to while it trains, of texts a ``.txt`` file: real samples beside synthetic ones.
+        preview: a PNG file to draw to while it trains, of texts a ``.txt`` file: real samples beside synthetic ones,
+            with privacy none.
         resume: a file for the state of the training, written now and then and removed when it is over; if it is there,
             the training goes on from it.
         progress: show a progress bar with the losses.
@@ -102,7 +112,12 @@ def train(
     >>> generator.sample(torch.tensor([3]), torch.tensor([1])).shape
     torch.Size([1, 1, 8, 8])
     """
-    kind, device = family_of(family), torch.device(device) if device is not None else default_device()
+    kind = family_of(family)
+    if privacy is not None:
+        check_asked(kind.name, kind.trainer, balance, held_out)
+    balance = ("uniform" if privacy is None else "natural") if balance is None else balance
+    held_out = (_HELD_OUT if privacy is None else 0.0) if held_out is None else held_out
+    device = torch.device(device) if device is not None else default_device()
     like = None if init is None else _gone_on_from(Path(init), kind, config, coding, augment)
     made, augment = (kind.configure(config or {}), augment) if like is None else (like.config, like.is_augmented)
     steps = (kind.steps if like is None else kind.steps // _QUICKER) if steps is None else steps
@@ -122,25 +137,32 @@ def train(
         paired=getattr(made, "paired", False),
     )
     _check_coding(kind, shown, augment)
+    if privacy is not None:
+        check_shown(privacy, shown, known=like is not None)
     batch_size = min(batch_size, sum(shown.count))
     numbers = NUMBERS if augment else 0
     target = target_of(shown.spec, shown.coding, numbers)
     with hermetic(seed, device):
         begun = None if like is None else adapted(kind, like, target, shown.spec.classes.names)
         trainer = kind.trainer(target, made, device, steps, begun)
+    if privacy is not None:
+        trainer = PrivateTrainer(
+            cast(Separable, trainer), privacy, samples=sum(shown.count), batch_size=batch_size, steps=steps
+        )
     known = {**(about or {}), "augmented": numbers or None, "init": None if init is None else _named(Path(init))}
+    known["privacy"] = None  # nobody says so but the training itself
     card = new_card(kind.name, asdict(made), shown.spec, shown.coding, {}, **known)
     how = {"steps": steps, "batch_size": batch_size, "balance": str(balance), "held_out": held_out, "seed": seed}
     course = Course(
         trainer,
         shown,
         steps=steps,
-        seed=seed,
+        seed=seed if privacy is None else secrets.randbits(63),  # what a sample meets by chance mustn't tell its place
         augment=augment,
-        settings={"card": card, "labels": _hash_of(shown), **how},
+        settings={"card": card, "labels": _hash_of(shown), "privacy": privacy and asdict(privacy), **how},
         resume=None if resume is None else Path(resume),
     )
-    examples = shown.examples(_EXAMPLES) if preview else []
+    examples = shown.examples(_EXAMPLES) if preview and privacy is None else []
     sources = shown.sources(_EXAMPLES) if preview and shown.paired else None
 
     def frozen(card: Card | None = None) -> NetworkGenerator:
@@ -155,17 +177,25 @@ def train(
             now = frozen() if sources is None else FromExamples(frozen(), sources)
             look(now, preview, real=examples, device=device)
 
+    def batches(step: int) -> Iterator[Batch]:
+        if isinstance(trainer, PrivateTrainer):
+            return shown.drawn(trainer.rows, num_workers, step)
+        return shown.batches(batch_size, balance, num_workers, step)
+
     with tqdm(total=steps, desc=f"training {family}", unit="step", disable=not progress) as bar:
-        course.run(lambda step: shown.batches(batch_size, balance, num_workers, step), bar, draw)
-    told = {**card, "training": _told(course, shown, how)}
+        course.run(batches, bar, draw)
+    told = {**card, **_told(course, shown, how)}
     return frozen({**told, "cost": cost_of(frozen(told))})
 
 
 def _told(course: Course, shown: Shown, how: Mapping[str, Any]) -> dict[str, Any]:
-    """What a card says of a training."""
-    score = {"score": min(course.scores), "best_step": course.best} if course.scores else {}
+    """What a card says of a training; with privacy, nothing that was counted or looked at."""
     versions = {"onthefly": __version__, "torch": torch.__version__}
-    return {**how, "steps": course.done, "samples_of_each_class": shown.count, "versions": versions, **score}
+    told = {**how, "steps": course.done, "versions": versions}
+    if isinstance(course.trainer, PrivateTrainer):
+        return {"training": told, "privacy": course.trainer.told()}
+    score = {"score": min(course.scores), "best_step": course.best} if course.scores else {}
+    return {"training": {**told, "samples_of_each_class": shown.count, **score}}
 
 
 def _gone_on_from(path: Path, kind: Family, config: Any, coding: str | None, augment: bool) -> Parts:

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from onthefly.generators.family import Family
 from onthefly.generators.networks import decoder, encoder
 from onthefly.generators.target import Target
-from onthefly.generators.trainer import Losses, Trainer
+from onthefly.generators.trainer import Losses, Separable
 
 _LEARNING_RATE = 2e-3
 _WEIGHT_DECAY = 1e-4
 _MEMORY = 0.995  # of the codes' moments, a step
 _LOG_VARIANCE = 8.0  # at most, either way
+_NEARER = 4.0  # times as near to the prior are codes that are drawn from it
 _FINEST = 0.1  # standard deviation of a pixel: what is finer isn't worth a code
 
 
@@ -55,8 +56,12 @@ class ClassDecoder(nn.Module):
         return samples
 
 
-class VAETrainer(Trainer):
-    """Trains a VAE; the learning rate rises and falls over the steps."""
+class VAETrainer(Separable):
+    """Trains a VAE; the learning rate rises and falls over the steps.
+
+    Sample by sample, how closely pixels must agree is each sample's own, and codes are drawn from the prior, since the
+    moments would be the samples'; so they are kept nearer to it (Higgins et al., ICLR 2017).
+    """
 
     def __init__(
         self, target: Target, config: VAEConfig, device: torch.device, steps: int, network: nn.Module | None = None
@@ -67,29 +72,42 @@ class VAETrainer(Trainer):
         self.kind = nn.Embedding(classes, 2 * latent, device=device)
         self.told = nn.Linear(target.conditions, 2 * latent, bias=False).to(device) if target.conditions else None
         self.moments = _Moments(classes, latent, device)
-        modules = [one for one in (self.model, self.encoder, self.kind, self.told) if one is not None]
-        parameters = [one for module in modules for one in module.parameters() if one.requires_grad]
-        self._step = torch.optim.AdamW(parameters, _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(self._step, _LEARNING_RATE, total_steps=steps)
+        parameters = [one for one in self.learns().parameters() if one.requires_grad]
+        self.optimizer = torch.optim.AdamW(parameters, _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, _LEARNING_RATE, total_steps=steps)
 
     def step(self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None) -> Losses:
         """Returns the error of a value, and the nats in a code."""
         mean, log_variance = self._codes(samples, labels, conditions)
-        error = self._error(samples, labels, conditions, mean, log_variance)
-        divergence = _divergence(mean, log_variance)
-        self._step.zero_grad()
+        error = self._errors(samples, labels, conditions, mean, log_variance).mean()
+        divergence = _divergences(mean, log_variance).mean()
+        self.optimizer.zero_grad()
         (_nats(error, samples) + divergence).backward()
-        self._step.step()
-        self._schedule.step()
+        self.optimizer.step()
+        self.follow()
         self.moments.add(mean.detach(), log_variance.detach().exp(), labels)
         return {"error": error.detach().sqrt(), "nats": divergence.detach()}
+
+    def learns(self) -> nn.Module:
+        """The model, and what reads samples for it."""
+        return nn.ModuleList(one for one in (self.model, self.encoder, self.kind, self.told) if one is not None)
+
+    def each(self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Nats of each sample, those in its code several times, but for a constant."""
+        mean, log_variance = self._codes(samples, labels, conditions)
+        errors = self._errors(samples, labels, conditions, mean, log_variance)
+        return _nats(errors, samples) + _NEARER * _divergences(mean, log_variance)
+
+    def follow(self) -> None:
+        """The learning rate's."""
+        self._schedule.step()
 
     @torch.no_grad()
     def score(self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None) -> Tensor:
         """Nats a sample, but for a constant."""
         mean, log_variance = self._codes(samples, labels, conditions)
-        error = self._error(samples, labels, conditions, mean, log_variance)
-        return _nats(error, samples) + _divergence(mean, log_variance)
+        error = self._errors(samples, labels, conditions, mean, log_variance).mean()
+        return _nats(error, samples) + _divergences(mean, log_variance).mean()
 
     @torch.no_grad()
     def network(self) -> nn.Module:
@@ -106,16 +124,16 @@ class VAETrainer(Trainer):
         mean, log_variance = known.chunk(2, dim=1)
         return mean, log_variance.clamp(-_LOG_VARIANCE, _LOG_VARIANCE)
 
-    def _error(
+    def _errors(
         self, samples: Tensor, labels: Tensor, conditions: Tensor | None, mean: Tensor, log_variance: Tensor
     ) -> Tensor:
         code = mean + torch.randn_like(mean) * (log_variance / 2).exp()
-        error: Tensor = (self.model.decoder(code, labels, conditions) - samples).square().mean()
-        return error
+        made: Tensor = self.model.decoder(code, labels, conditions)
+        return (made - samples).square().flatten(1).mean(dim=1)
 
 
-def _divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    return (mean.square() + log_variance.exp() - 1 - log_variance).sum() / 2 / len(mean)
+def _divergences(mean: Tensor, log_variance: Tensor) -> Tensor:
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1) / 2
 
 
 def _nats(error: Tensor, samples: Tensor) -> Tensor:
