@@ -3,6 +3,7 @@
 import shutil
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -247,9 +248,9 @@ def test_explain_counts_and_labels(type_in: Any, capsys: pytest.CaptureFixture[s
     ],
 )
 def test_mistakes_are_told_in_a_line(type_in: Any, pictures: Path, words: list[str], said: str) -> None:
-    for number in range(9):
-        Path("broken", "cat").mkdir(parents=True, exist_ok=True)
-        Path("broken", "cat", f"{number}.png").write_bytes(
+    for kind, number in product(("cat", "dog"), range(9)):
+        Path("broken", kind).mkdir(parents=True, exist_ok=True)
+        Path("broken", kind, f"{number}.png").write_bytes(
             b"" if number else pictures.joinpath("cat/0.png").read_bytes()
         )
     Path("two.csv").write_text("cat,dog\n")

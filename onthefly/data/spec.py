@@ -23,12 +23,14 @@ class Field:
         dtype: as torch spells it ("float32", "int64"), or the name of a Python type ("str").
         range: least and largest value that may occur, where that is known.
         rate: of audio, values a second.
+        missing: whether NaN may stand for a value that isn't there.
     """
 
     shape: tuple[int, ...]
     dtype: str
     range: tuple[float, float] | None = None
     rate: int | None = None
+    missing: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -37,7 +39,8 @@ class Field:
 
     def __str__(self) -> str:
         bounds = f" in [{self.range[0]:g}, {self.range[1]:g}]" if self.range else ""
-        return f"{self.dtype}{list(self.shape)}{bounds}{f' at {self.rate} Hz' if self.rate else ''}"
+        beside = f"{f' at {self.rate} Hz' if self.rate else ''}{' or NaN' if self.missing else ''}"
+        return f"{self.dtype}{list(self.shape)}{bounds}{beside}"
 
 
 @dataclass(frozen=True)
@@ -105,12 +108,13 @@ class Spec:
 
 def _to_json(one: Field) -> dict[str, Any]:
     known = {"shape": list(one.shape), "dtype": one.dtype, "range": list(one.range) if one.range else None}
-    return known | ({"rate": one.rate} if one.rate else {})
+    beside = {"rate": one.rate, "missing": one.missing}
+    return known | {name: value for name, value in beside.items() if value}
 
 
 def _from_json(data: Mapping[str, Any]) -> Field:
     bounds = tuple(data["range"]) if data["range"] else None
-    return Field(tuple(data["shape"]), data["dtype"], bounds, data.get("rate"))
+    return Field(tuple(data["shape"]), data["dtype"], bounds, data.get("rate"), data.get("missing", False))
 
 
 def describe(sample: Any) -> dict[str, Field]:

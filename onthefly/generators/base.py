@@ -331,7 +331,7 @@ class MappedGenerator(GeneratorAround):
             made = self.inner.sample(labels, keys, sources)
             check_samples(made, len(labels), self.inner.spec)
             items = [self.fn(sample, label) for sample, label in zip(unbatch(made, len(labels)), labels, strict=True)]
-        check_finite(items)
+        check_finite(items, missing=any(field.missing for field in self.spec.fields.values()))
         return items
 
     def map(self, fn: PerSample) -> FrozenGenerator:

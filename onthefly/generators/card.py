@@ -100,11 +100,14 @@ def _of_today(card: Card, path: Path) -> Card:
 
 
 def _from_1(card: Card) -> Card:
-    """The first format knew images alone."""
+    """The first format knew images alone, and no encoders."""
     training = dict(card.get("training", {}))
     if "images_of_each_class" in training:
         training["samples_of_each_class"] = training.pop("images_of_each_class")
-    return {**card, "format": 2, "coding": {"kind": "unit"}, "training": training}
+    known = {**card, "format": 2, "coding": {"kind": "unit"}, "training": training}
+    if card.get("family") == "vae" and isinstance(card.get("config"), dict):
+        known["config"] = {**card["config"], "encoder": False}
+    return known
 
 
 _UPGRADES: dict[Any, Callable[[Card], Card]] = {1: _from_1}  # each to the format after it

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor
 
 from onthefly.data.spec import Field
@@ -46,6 +45,11 @@ class Coding(ABC):
     def decode(self, encoded: Tensor) -> Any:
         """What ``encode`` makes, to N samples, batched."""
 
+    def jitter(self, encoded: Tensor) -> Tensor:
+        """Others at random, from torch's global generator, that are decoded to the same samples: a density can be
+        fitted to them where samples are distinct values (dequantisation: Theis, van den Oord and Bethge, ICLR 2016)."""
+        return encoded
+
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """What a card holds of it, beside its kind and the field: plain values."""
@@ -59,6 +63,7 @@ class Coding(ABC):
 class Unit(Coding):
     """Images and waveforms: their range becomes [0, 1].
 
+    >>> import torch
     >>> waves = Unit(Field((1, 4), "float32", (-1.0, 1.0)))
     >>> waves.encode(torch.tensor([[[-1.0, 0.0, 0.5, 1.0]]]))
     tensor([[[0.0000, 0.5000, 0.7500, 1.0000]]])
@@ -92,39 +97,3 @@ class Unit(Coding):
     @classmethod
     def from_json(cls, field: Field, data: Mapping[str, Any]) -> Self:
         return cls(field)
-
-
-class Standard(Coding):
-    """Rows of numbers that are all alike: each column's mean becomes 0 and its standard deviation 1.
-
-    >>> rows = torch.tensor([[0.0, 10.0], [2.0, 30.0]])
-    >>> Standard.fit(Field((2,), "float32"), list(rows), None).encode(rows)
-    tensor([[-1., -1.],
-            [ 1.,  1.]])
-    """
-
-    kind = "standard"
-    bounded = False
-
-    def __init__(self, field: Field, mean: Sequence[float], scale: Sequence[float]) -> None:
-        self.field, self.shape = field, field.shape
-        self.mean, self.scale = torch.tensor(mean), torch.tensor(scale)
-
-    @classmethod
-    def fit(cls, field: Field, samples: Sequence[Any], dataset: Any) -> Self:
-        rows = torch.stack(list(samples)).double()
-        spread = rows.std(dim=0, correction=0)
-        return cls(field, rows.mean(dim=0).tolist(), torch.where(spread > 0, spread, 1.0).tolist())
-
-    def encode(self, samples: Tensor) -> Tensor:
-        return (samples - self.mean.to(samples.device)) / self.scale.to(samples.device)
-
-    def decode(self, encoded: Tensor) -> Tensor:
-        return encoded * self.scale.to(encoded.device) + self.mean.to(encoded.device)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
-
-    @classmethod
-    def from_json(cls, field: Field, data: Mapping[str, Any]) -> Self:
-        return cls(field, data["mean"], data["scale"])

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from onthefly.data.spec import Field
-from onthefly.generators.coding import Coding, Standard, Unit
+from onthefly.generators.coding import Coding, Unit
 from onthefly.generators.log_mel import LogMel
 from onthefly.generators.stft import Stft
+from onthefly.generators.table import Table
 from onthefly.generators.text import Text
 
-CODINGS: dict[str, type[Coding]] = {one.kind: one for one in (Unit, Standard, LogMel, Stft, Text)}
+CODINGS: dict[str, type[Coding]] = {one.kind: one for one in (Unit, Table, LogMel, Stft, Text)}
 
 
 def coding_of(kind: str) -> type[Coding]:
@@ -27,7 +28,7 @@ def usual_coding(field: Field) -> str:
     """The coding that a field has unless something else is asked for."""
     if field.dtype == "str":
         return "text"
-    return "standard" if len(field.shape) == 1 else "unit"
+    return "table" if len(field.shape) == 1 else "unit"
 
 
 def to_json(coding: Coding) -> dict[str, Any]:

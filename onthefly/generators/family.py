@@ -82,6 +82,7 @@ class Family:
         generator: ``generator(parts, sampling)``.
         bfloat16: whether samples made in bfloat16 are within 0.02 of what they are in float32.
         codings: the kinds of samples that it can make, by their coding.
+        jitter: whether it is trained on densities, and so needs samples that aren't distinct values.
     """
 
     name: str
@@ -92,7 +93,8 @@ class Family:
     sampling: type[Any] = Plain
     generator: Callable[[Parts, Any], NetworkGenerator] = latent_generator
     bfloat16: bool = False
-    codings: tuple[str, ...] = ("unit", "standard", "log_mel", "stft")
+    codings: tuple[str, ...] = ("unit", "table", "log_mel", "stft")
+    jitter: bool = False
 
     def configure(self, values: Mapping[str, Any]) -> Any:
         """The config with these values; others than it knows are refused."""

@@ -7,9 +7,14 @@ from typing import Any
 import torch
 
 from onthefly.generators.base import FrozenGenerator
+from onthefly.generators.coding import Coding
+from onthefly.generators.histograms import histograms
 from onthefly.generators.sheet import contact_sheet
+from onthefly.generators.table import Table
 from onthefly.generators.texts import text_page
 from onthefly.generators.waves import wave_sheet
+
+_FEW, _MANY = 5, 500
 
 
 def look(
@@ -20,7 +25,7 @@ def look(
     device: torch.device | str = "cpu",
 ) -> Path:
     """Draw what a generator makes: images as a contact sheet, sounds as waveforms and spectrograms, texts as a page of
-    text.
+    text, rows of a table as histograms of its columns.
 
     Args:
         generator: of one field.
@@ -35,4 +40,12 @@ def look(
         return text_page(generator, path, real=real, device=device)
     if len(generator.spec.field.shape) == 2:
         return wave_sheet(generator, path, real=real, device=device)
+    coding = getattr(generator, "coding", None)
+    if isinstance(coding, Table):
+        return histograms(generator, path, columns=coding.columns, real=real, device=device)
     return contact_sheet(generator, path, real=real, device=device)
+
+
+def enough(coding: Coding) -> int:
+    """How many real samples of each class to look at: a few, and of rows as many as a histogram needs."""
+    return _MANY if isinstance(coding, Table) else _FEW

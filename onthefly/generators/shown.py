@@ -59,6 +59,7 @@ class Shown:
         device: where batches go.
         paired: whether the dataset yields ``(source, sample, ...)``, two of one shape, the second to be made from the
             first.
+        jitter: whether encoded samples are moved at random, as far as they stay the same.
 
     Attributes:
         spec: what a sample is.
@@ -80,9 +81,10 @@ class Shown:
         device: torch.device,
         sizes: Mapping[str, Any] | None = None,
         paired: bool = False,
+        jitter: bool = False,
     ) -> None:
         self.dataset, self.labels, self.device, self.seed = dataset, labels, device, seed
-        self.paired = paired
+        self.paired, self._jitter = paired, jitter
         self.norm = find_normalization(dataset) if normalized is None else Normalization.of(normalized)
         apart = rows_apart(labels.values, _checked_share(held_out), seed)
         self._rows, self._apart = np.flatnonzero(~apart), np.flatnonzero(apart)
@@ -96,7 +98,7 @@ class Shown:
         else:
             self.coding, known = like.coding, like.spec.conditions
             _check_like(field, like.spec.field)
-        self.spec = Spec({name: field}, labels.classes, known)
+        self.spec = Spec({name: self.coding.field}, labels.classes, known)
         self.count: list[int] = np.bincount(labels.values[self._rows], minlength=labels.classes.count).tolist()
 
     def batches(self, size: int, balance: Any, num_workers: int, step: int = 0) -> Iterator[Batch]:
@@ -194,7 +196,8 @@ class Shown:
         labels = torch.from_numpy(self.labels.values[rows]).to(self.device)
         here = None if conditions is None else conditions.to(self.device)
         sources = self._encoded(self._found(batch[0])) if self.paired else None
-        return Batch(self._encoded(self._sample(batch)), labels, here, sources)
+        shown = self._encoded(self._sample(batch))
+        return Batch(self.coding.jitter(shown) if self._jitter else shown, labels, here, sources)
 
     def _encoded(self, samples: Any) -> Tensor:
         samples = samples.to(self.device) if isinstance(samples, Tensor) else samples

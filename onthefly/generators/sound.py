@@ -29,7 +29,8 @@ def check_samples(samples: Any, count: int, spec: Spec) -> None:
         )
     if not samples.numel() or not samples.is_floating_point():
         return
-    expect(torch.stack(samples.aminmax()), partial(_check_range, field))
+    there = samples.nan_to_num(0.0, torch.inf, -torch.inf) if field.missing else samples
+    expect(torch.stack(there.aminmax()), partial(_check_range, field))
 
 
 def _check_range(field: Field, found: list[float]) -> None:
@@ -51,12 +52,13 @@ def _check_count(batch: Any, count: int) -> None:
             )
 
 
-def check_finite(samples: Any) -> None:
-    """Refuse samples of any structure that hold NaN or infinity."""
+def check_finite(samples: Any, *, missing: bool = False) -> None:
+    """Refuse samples of any structure that hold infinity, or NaN unless it may stand for what is missing."""
     finite: dict[torch.device, list[Tensor]] = {}
     for part in parts(samples):
         if isinstance(part, Tensor) and part.is_floating_point():
-            finite.setdefault(part.device, []).append(part.isfinite().all())
+            sound = ~part.isinf() if missing else part.isfinite()
+            finite.setdefault(part.device, []).append(sound.all())
     for flags in finite.values():
         expect(torch.stack(flags), partial(_refuse_infinite, outline(samples)))
 

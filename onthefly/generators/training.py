@@ -25,7 +25,7 @@ from onthefly.generators.families import family_of
 from onthefly.generators.family import Family, Parts, target_of
 from onthefly.generators.frozen import NetworkGenerator
 from onthefly.generators.integrity import sha256_of
-from onthefly.generators.looks import look
+from onthefly.generators.looks import enough, look
 from onthefly.generators.privacy import Privacy, PrivateTrainer, check_asked, check_shown
 from onthefly.generators.shown import Batch, Shown
 from onthefly.generators.sources import FromExamples
@@ -33,7 +33,6 @@ from onthefly.generators.trainer import Separable
 from onthefly.version import __version__
 
 _HELD_OUT = 0.1  # of each class
-_EXAMPLES = 5  # real samples of each class to look at
 _QUICKER = 4  # times, goes a training that goes on from another
 
 
@@ -69,7 +68,7 @@ def train(
 
     Args:
         family: "diffusion" (the best, slow to sample), "gan" (quick to sample, slow to learn), "vae" (softer, quicker,
-            best for the smallest sets) or "language" for texts.
+            best for the smallest sets), "flow" (best for rows) or "language" for texts.
         dataset: map-style; yields a sample with a label, or alone with ``labels=``. Samples are images ``float32[C, H,
             W]`` in [0, 1], signals ``float32[C, T]`` in [-1, 1], rows of a table ``float32[D]`` or texts.
         config: the family's sizes, such as ``{"latent": 64, "width": 32}``.
@@ -135,6 +134,7 @@ def train(
         device=device,
         sizes=asdict(made),
         paired=getattr(made, "paired", False),
+        jitter=kind.jitter,
     )
     _check_coding(kind, shown, augment)
     if privacy is not None:
@@ -162,8 +162,8 @@ def train(
         settings={"card": card, "labels": _hash_of(shown), "privacy": privacy and asdict(privacy), **how},
         resume=None if resume is None else Path(resume),
     )
-    examples = shown.examples(_EXAMPLES) if preview and privacy is None else []
-    sources = shown.sources(_EXAMPLES) if preview and shown.paired else None
+    examples = shown.examples(enough(shown.coding)) if preview and privacy is None else []
+    sources = shown.sources(enough(shown.coding)) if preview and shown.paired else None
 
     def frozen(card: Card | None = None) -> NetworkGenerator:
         """As it is now; training goes on without it."""

