@@ -30,8 +30,8 @@ class DiffusionSampling:
         guidance: how far samples are pushed towards their class (Ho and Salimans, 2022): 1 not at all, 2 twice as far
             as the network would go. By default 1.5, of a student, which has learnt it, 1.
         churn: the share of a sample's noise that is other noise after every step, from 0 to 1.
-        strength: to make samples from real ones, how much of those becomes noise, above 0 and up to 1: 0.3 keeps most
-            of them, 0.8 little (SDEdit: Meng et al., ICLR 2022). By default samples are made from noise alone.
+        strength: to make samples from real ones, how much of those becomes noise, above 0 and up to 1: 0.5 keeps most
+            of them, 0.9 little (SDEdit: Meng et al., ICLR 2022). By default samples are made from noise alone.
         guide: ``guide(samples, labels, time)``, the logarithm of the probability ``float32[N]`` of what samples shall
             be, differentiable, each by itself: a classifier's, or any score. It sees what is made of the noisy samples
             at that time, from 1 to 0, as the network makes it: ``float32[N, *shape]``, images and waveforms in [0, 1].
@@ -63,7 +63,7 @@ class DiffusionSampling:
         _expect(_is_number(self.churn, 0, 1), "churn", "a share from 0 to 1", self.churn, "0.3")
         if self.strength is not None:
             is_share = _is_number(self.strength, 0, 1) and self.strength > 0
-            _expect(is_share, "strength", "a share above 0, up to 1", self.strength, "0.5")
+            _expect(is_share, "strength", "a share above 0, up to 1", self.strength, "0.7")
         _expect(self.guide is None or callable(self.guide), "guide", "a function", self.guide, "your classifier's")
         _expect(_is_number(self.guide_scale, 0), "guide_scale", "a number from 0 on", self.guide_scale, "1.0")
         if (self.solver or "").startswith("diffusers:") and (self.churn or self.strength is not None):
