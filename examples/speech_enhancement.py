@@ -24,7 +24,7 @@ from onthefly.reading import Clips, Noisy
 RECORDINGS = os.environ.get("RECORDINGS")
 HELD_OUT = ("george", "theo")  # speakers that training never hears
 RATE, LENGTH = 8000, 3840  # 0.48 seconds
-STEPS, WIDTH = (1200, 96) if RECORDINGS else (4, 8)
+STEPS, WIDTH = (900, 32) if RECORDINGS else (4, 8)
 LEVELS = (-5, 0, 5, 10)  # decibels of the noisy sounds of the test
 
 
@@ -47,13 +47,7 @@ class Autoencoder(nn.Module):
         sizes = list(pairwise((1, 16, 32, 64, 64)))
         shortest = 64 * (LENGTH // 4 ** len(sizes))
         down = [nn.Sequential(nn.Conv1d(few, many, 8, 4, 2), nn.ReLU()) for few, many in sizes]
-        dense = [
-            nn.Flatten(),
-            nn.Linear(shortest, code),
-            nn.ReLU(),
-            nn.Linear(code, shortest),
-            nn.Unflatten(1, (64, -1)),
-        ]
+        dense = [nn.Flatten(), nn.Linear(shortest, code), nn.ReLU(), nn.Linear(code, shortest)]
         up = [nn.Sequential(nn.ReLU(), nn.ConvTranspose1d(many, few, 8, 4, 2)) for few, many in reversed(sizes)]
         self.layers = nn.Sequential(*down, *dense, nn.Unflatten(1, (64, -1)), *up)
 
@@ -67,7 +61,7 @@ def train_autoencoder(pairs: Noisy, seconds: float) -> Autoencoder:
     """Train for as long."""
     network, began = Autoencoder(), time.monotonic()
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    loader = DataLoader(pairs, batch_size=32, shuffle=True)
+    loader = DataLoader(pairs, batch_size=16, shuffle=True)
     while True:
         for noisy, clean, _ in loader:
             if time.monotonic() - began > seconds:
@@ -88,7 +82,7 @@ unheard = unheard[:: max(1, len(unheard) // 100)]
 # The diffusion model sees the noisy sound beside the noise that it turns into a clean one.
 began = time.monotonic()
 pairs, config = Noisy(clips, rows=heard), {"paired": True, "width": WIDTH}
-enhancer = train("diffusion", pairs, labels=0, coding="stft", config=config, steps=STEPS, batch_size=32)
+enhancer = train("diffusion", pairs, labels=0, coding="stft", config=config, steps=STEPS, batch_size=16)
 save(enhancer, "enhancer.safetensors")
 seconds = time.monotonic() - began
 torch.manual_seed(0)

@@ -1,8 +1,9 @@
 """LogMel: sound as a small picture of its loudness by pitch and time, and sound again from such a picture.
 
 A picture holds no phases. They are first integrated over time from how loudness changes with frequency, which for a
-Gaussian window tells them exactly (Průša, Balazs and Søndergaard, IEEE/ACM TASLP 2017), and then made to agree with
-each other by a few of Griffin and Lim's steps (IEEE TASSP 1984). Where neighbours cancel out, such a step takes any
+Gaussian window tells them exactly (Průša, Balazs and Søndergaard, IEEE/ACM TASLP 2017), begin so that frequencies don't
+peak together (Schroeder, IEEE Transactions on Information Theory 1970), and are then made to agree with each other by a
+few of Griffin and Lim's steps (IEEE TASSP 1984). Where neighbours cancel out, such a step takes any
 small difference for a large one; damped there, the sound that comes back depends smoothly on the picture, and so not on
 the last bits in which a network's results differ from batch to batch.
 """
@@ -25,6 +26,7 @@ _MOST_BANDS = 64
 _MULTIPLE = 8  # bands and frames come in, so that networks can halve them
 _FLOOR = 3e-5  # what is added to loudness, of a full scale of 1: 90 decibels below
 _STEPS, _DAMPING = 4, 0.3
+_SPREAD = 0.25  # of a window: over how long Schroeder's phases spread what would be one click
 _GAUSSIAN = 0.25645  # a Hann window of n values is nearest to the Gaussian exp(-pi t^2 / (0.25645 n^2))
 _FLAT = 0.2  # of the loudest: what is softer has little say in the phases
 _AT_ONCE = 500  # clips that are looked at together
@@ -145,9 +147,10 @@ class LogMel(Coding):
         frequency = torch.arange(loud.shape[1], device=loud.device)[:, None]
         frame = torch.arange(loud.shape[2], device=loud.device)
         steady = 2 * math.pi * (frequency * self._hop * frame % self._size) / self._size
+        spread = math.pi * _SPREAD * frequency.square() / loud.shape[1]
         told = (loud + _FLAT * loud.amax((1, 2), keepdim=True) + 1e-12).log()
         slope = F.pad((told[:, 2:] - told[:, :-2]) / 2, (0, 0, 1, 1)) * self._hop / (_GAUSSIAN * self._size)
-        return steady + F.pad((slope[..., 1:] + slope[..., :-1]) / 2, (1, 0)).cumsum(2)
+        return steady + spread + F.pad((slope[..., 1:] + slope[..., :-1]) / 2, (1, 0)).cumsum(2)
 
 
 def bands_of(rate: int) -> int:

@@ -16,8 +16,8 @@ _AT_ONCE = 500  # clips that are looked at together
 
 
 class Stft(Coding):
-    """Sound of one channel, to its short-time Fourier transform, compressed: ``float32[2 K, frames]``, first the real
-    parts of K frequencies and then the imaginary ones, each with standard deviation 1.
+    """Sound of one channel, to its short-time Fourier transform, compressed: ``float32[2, K, frames]``, the real
+    and the imaginary parts of K frequencies, each with standard deviation 1.
 
     Frames look at 32 milliseconds, every 16; half of their loudness in decibels is kept, with their phases (Richter et
     al., "Speech enhancement and dereverberation with diffusion-based generative models", IEEE/ACM TASLP 2023). What
@@ -34,7 +34,7 @@ class Stft(Coding):
     >>> hum = torch.sin(440 * torch.arange(8000) * 6.2832 / 8000)[None, None]
     >>> coding = Stft.fit(Field((1, 8000), "float32", (-1.0, 1.0), rate=8000), list(hum), None)
     >>> coding.encode(hum).shape, (coding.decode(coding.encode(hum)) - hum).abs().max() < 1e-5
-    (torch.Size([1, 256, 64]), tensor(True))
+    (torch.Size([1, 2, 128, 64]), tensor(True))
     """
 
     kind = "stft"
@@ -49,7 +49,7 @@ class Stft(Coding):
         self.field = field
         half = round(_WINDOW * field.rate / 2) - 1
         self._size, self._hop = 2 * half, half  # frames overlap by half, with one frequency more than half a size
-        self.shape = (2 * (half + 1), 2 + (field.shape[1] - 1) // half)
+        self.shape = (2, half + 1, 2 + (field.shape[1] - 1) // half)
         self.scale = torch.tensor(scale)
         if self.scale.shape != (half + 1,):
             raise ValueError(
@@ -61,7 +61,7 @@ class Stft(Coding):
         count = round(_WINDOW * (field.rate or 0) / 2)
         plain = cls(field, [1.0] * count)
         waves = torch.stack(list(samples))
-        seen = torch.cat([plain.encode(some) for some in waves.split(_AT_ONCE)]).unflatten(1, (2, -1)).double()
+        seen = torch.cat([plain.encode(some) for some in waves.split(_AT_ONCE)]).double()
         spread = seen.square().mean(dim=(0, 1, 3)).sqrt()
         return cls(field, torch.where(spread > 1e-6, spread, 1.0).tolist())
 
@@ -76,11 +76,10 @@ class Stft(Coding):
             padded, self._size, self._hop, window=self._window(samples), pad_mode="constant", return_complex=True
         )
         soft = seen * seen.abs().clamp(min=1e-12).pow(_POWER - 1) / self.scale.to(samples.device)[:, None]
-        return torch.cat([soft.real, soft.imag], dim=1)
+        return torch.stack([soft.real, soft.imag], dim=1)
 
     def decode(self, encoded: Tensor) -> Tensor:
-        real, imaginary = encoded.chunk(2, dim=1)
-        soft = torch.complex(real, imaginary) * self.scale.to(encoded.device)[:, None]
+        soft = torch.complex(encoded[:, 0], encoded[:, 1]) * self.scale.to(encoded.device)[:, None]
         seen = soft * soft.abs().pow(1 / _POWER - 1)
         wave = torch.istft(seen, self._size, self._hop, window=self._window(encoded), length=self._length)
         return wave[:, None, : self.field.shape[1]].clamp(-1, 1)
@@ -95,7 +94,7 @@ class Stft(Coding):
     @property
     def _length(self) -> int:
         """Of a wave that has the frames exactly."""
-        return (self.shape[1] - 1) * self._hop
+        return (self.shape[2] - 1) * self._hop
 
     def _window(self, like: Tensor) -> Tensor:
         return torch.hann_window(self._size, device=like.device)
