@@ -28,7 +28,7 @@ _LEARNING_RATE = 2e-3
 _WEIGHT_DECAY = 1e-4
 _MEMORY = 0.995  # of the codes' moments, a step
 _LOG_VARIANCE = 8.0  # at most, either way
-_NEARER = 4.0  # times as near to the prior are codes that are drawn from it
+_NEARER = 10.0  # times as near to the prior are codes that are drawn from it
 _FINEST = 0.1  # standard deviation of a pixel: what is finer isn't worth a code
 
 
