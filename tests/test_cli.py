@@ -92,6 +92,8 @@ def test_train_on_a_table(type_in: Any) -> None:
         ("--balance odd", "odd"),
         ("--init none.safetensors", "no file none.safetensors"),
         ("--rate 8000", "leave out rate="),
+        ("--dp-epsilon 8", "expected --dp-epsilon and --dp-delta"),
+        ("--distill a.safetensors", "expected no source"),
     ],
 )
 def test_train_refuses(type_in: Any, pictures: Path, words: str, message: str) -> None:
@@ -99,6 +101,27 @@ def test_train_refuses(type_in: Any, pictures: Path, words: str, message: str) -
         type_in("train", str(pictures), "--out", "g.safetensors", "--family", "vae", "--workers", "0", *words.split())
     assert str(caught.value).startswith("onthefly: ")
     assert message in str(caught.value)
+
+
+def test_train_a_student(type_in: Any, pictures: Path) -> None:
+    words = "--size 8 --steps 2 --workers 0 --config width=4 depth=1"
+    type_in("train", str(pictures), "--out", "teacher.safetensors", *words.split())
+    type_in("train", "--distill", "teacher.safetensors", "--out", "student.safetensors", "--steps", "2")
+    made = load("student.safetensors", steps=1)
+    assert made.sample(torch.tensor([0]), torch.tensor([1])).shape == (1, 3, 8, 8)
+
+
+def test_train_privately(type_in: Any, pictures: Path) -> None:
+    words = "--size 8 --steps 2 --workers 0 --family vae --batch-size 4 --dp-epsilon 8 --dp-delta 1e-3"
+    type_in("train", str(pictures), "--out", "g.safetensors", *words.split())
+    assert 0 < load("g.safetensors").card["privacy"]["epsilon"] <= 8  # type: ignore[index]
+
+
+def test_train_goes_on_from_a_checkpoint(type_in: Any, pictures: Path) -> None:
+    words = "--size 8 --steps 2 --workers 0".split()
+    type_in("train", str(pictures), "--out", "a.safetensors", "--family", "vae", *words)
+    type_in("train", str(pictures), "--out", "b.safetensors", "--init", "a.safetensors", *words)
+    assert load("b.safetensors").card["init"]["file"] == "a.safetensors"  # type: ignore[index]
 
 
 def test_one_class_is_refused(type_in: Any, pictures: Path) -> None:

@@ -11,7 +11,10 @@ from tests.pages import BLOCK, run_code
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-WITH_CODE = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("guide", "by-hand", "guarantees"))]
+WITH_CODE = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("guide", "generators", "by-hand", "guarantees")),
+]
 ELSEWHERE = [ROOT / "docs" / "frameworks.md"]  # run in tests/frameworks, where frameworks may be missing
 
 

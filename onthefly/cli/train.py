@@ -10,18 +10,22 @@ Family = Literal["diffusion", "flow", "gan", "language", "vae"]
 
 
 def train(
-    source: tyro.conf.Positional[str],
+    source: tyro.conf.Positional[str | None] = None,
+    *,
     out: Path,
     family: Family | None = None,
     steps: int | None = None,
     batch_size: int = 64,
-    balance: str = "uniform",
+    balance: str | None = None,
     config: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE...")] = (),
     conditions: tuple[str, ...] = (),
     coding: str | None = None,
     augment: bool = False,
-    held_out: float = 0.1,
+    held_out: float | None = None,
     init: Path | None = None,
+    distill: Path | None = None,
+    dp_epsilon: float | None = None,
+    dp_delta: float | None = None,
     licence: str | None = None,
     seed: int = 0,
     device: str | None = None,
@@ -50,15 +54,19 @@ def train(
             best with the fewest samples; flow is for tables; language for texts. By default what suits the source.
         steps: batches to train on; by default what suits a small set.
         batch_size: samples in a batch.
-        balance: how often classes are shown: uniform for equally, natural for as they occur, power:0.5 or
-            effective:0.999 in between.
+        balance: how often classes are shown: uniform for equally, as by default, natural for as they occur, power:0.5
+            or effective:0.999 in between.
         config: the family's sizes: --config width=64 latent=32
         conditions: what samples have beside their class, to be asked for later: a field of --pattern, or a column of
             the table: --conditions speaker
-        coding: what samples become for the network, by name; by default what is usual for them.
+        coding: what samples become for the network, by name; by default what is usual for them, log_mel for sounds.
         augment: turn, scale, move and mirror pictures at random; what is made is not.
-        held_out: the share of each class that is held out to see when training helps no more.
-        init: a checkpoint of the same family to go on from, for new classes with 5 to 50 samples each.
+        held_out: the share of each class that is held out to see when training helps no more; by default a tenth.
+        init: a checkpoint to go on from, for new classes with 5 to 50 samples each.
+        distill: a diffusion model's checkpoint, of which to make a student that takes a step or two; no source is
+            needed.
+        dp_epsilon: learn with differential privacy: how much the generator may tell of any one sample, such as 8.
+        dp_delta: the probability with which that may fail, such as 1e-5.
         licence: of what it was trained on, for its card.
         seed: equal seeds give equal generators on one machine.
         device: cpu, cuda, cuda:1, ...; by default cuda if there is one.
@@ -78,9 +86,21 @@ def train(
     from onthefly import generators
     from onthefly.generators.checkpoint import check_path
     from onthefly.mixing.spelled import spelled_balance
-    from onthefly.reading import check_classes, read
+    from onthefly.reading import Clips, check_classes, read
 
     check_path(out)
+    state, about = out.with_suffix(".state"), {"licence": licence}
+    if distill is not None:
+        _check_alone(source, distill)
+        made = generators.distill(
+            distill, **_given(steps=steps), batch_size=batch_size, about=about, seed=seed, device=device, resume=state
+        )
+        print(f"wrote {generators.save(made, out)}; load it with steps=1 or steps=2")
+        return
+    if source is None:
+        raise ValueError(
+            "train: expected something to learn from, found nothing; write onthefly train FOLDER --out FILE"
+        )
     found = read(
         source,
         data=data,
@@ -97,30 +117,64 @@ def train(
     )
     print(found)
     check_classes(found)
-    sheet = out.with_suffix(".png")
+    picture = out.with_suffix(".txt" if isinstance(found[0][0], str) else ".png")
+    usual = "log_mel" if isinstance(found, Clips) and init is None else None
     made = generators.train(
-        family or usual_family(found[0][0]),
+        family or _family(found[0][0], init),
         found,
         config=_config(config) or None,
         steps=steps,
         batch_size=batch_size,
-        balance=spelled_balance(balance),
+        balance=None if balance is None else spelled_balance(balance),
         conditions=_conditions(found.attributes, conditions),
-        coding=coding,
+        coding=coding or usual,
         augment=augment,
         held_out=held_out,
         init=init,
-        about={"data": Path(source).name, "licence": licence},
+        privacy=_privacy(dp_epsilon, dp_delta),
+        about={"data": Path(source).name, **about},
         seed=seed,
         device=device,
         num_workers=workers,
-        preview=sheet,
-        resume=out.with_suffix(".state"),
+        preview=picture,
+        resume=state,
     )
     print(
-        f"wrote {generators.save(made, out)} and {sheet}; mix it into a loader with: onthefly.wrap(loader, "
+        f"wrote {generators.save(made, out)} and {picture}; mix it into a loader with: onthefly.wrap(loader, "
         f"{str(out)!r})"
     )
+
+
+def _family(sample: Any, init: Path | None) -> Family:
+    """The family of the checkpoint to go on from; else what suits such samples."""
+    from onthefly.generators import read_card
+
+    known: Family = usual_family(sample) if init is None else read_card(init)["family"]
+    return known
+
+
+def _check_alone(source: str | None, distill: Path) -> None:
+    if source is not None:
+        raise ValueError(
+            f"distill: expected no source, since a student learns from {distill} alone, found {source}; leave it out"
+        )
+
+
+def _privacy(epsilon: float | None, delta: float | None) -> Any:
+    from onthefly.generators import Privacy
+
+    if epsilon is None and delta is None:
+        return None
+    if epsilon is None or delta is None:
+        raise ValueError(
+            f"privacy: expected --dp-epsilon and --dp-delta, found {epsilon} and {delta}; write --dp-epsilon 8 "
+            "--dp-delta 1e-5"
+        )
+    return Privacy(epsilon, delta)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def usual_family(sample: Any) -> Family:
