@@ -41,8 +41,8 @@ class DiffusionConfig:
     Attributes:
         width: channels at full size; of vectors, a quarter of the hidden layers'.
         depth: blocks a level.
-        paired: whether samples are made from a real one of the same shape, which the network sees beside the noise;
-            the dataset then yields ``(source, sample, label)``.
+        paired: whether samples are made from a real one of the same shape, which the network sees beside the noise,
+            and to which what it makes is added; the dataset then yields ``(source, sample, label)``.
         network: "small", this library's own; "unet2d" for images or "unet1d" for signals, of ``diffusers``, with that
             width and depth.
         student: whether it was taught by another one to need a step or two; see ``distill``.
@@ -154,8 +154,10 @@ class DiffusionTrainer(Trainer):
     ) -> Tensor:
         clean, noise = signed(samples, self.bounded), torch.randn_like(samples)
         time = torch.randn(len(labels), device=labels.device).sigmoid()
-        beside = None if sources is None else signed(sources, self.bounded)
-        return velocity_error(flow, clean, noise, time, labels, conditions, beside)
+        if sources is None:
+            return velocity_error(flow, clean, noise, time, labels, conditions)
+        beside = signed(sources, self.bounded)
+        return velocity_error(flow, clean - beside, noise, time, labels, conditions, beside)
 
 
 def pace(progress: float) -> float:

@@ -109,12 +109,14 @@ class Sampler:
         encoded samples of the same shape."""
         how, given = self.sampling, None if source is None else signed(source, self.target.bounded)
         begin, steps, solver = how.strength or 1.0, how.steps or 1, how.solver or "heun"
-        first = noise if begin == 1.0 or given is None else torch.lerp(given, noise, begin)
+        base = None if given is None else torch.zeros_like(given) if self.paired else given
+        first = noise if begin == 1.0 or base is None else torch.lerp(base, noise, begin)
         velocity = self._velocity(flow, labels, conditions, given if self.paired else None)
         if solver in SOLVERS:
             made = solve(velocity, first, times(steps, begin), solver, churn=how.churn, noise=self._noise(keys))
         else:
             made = scheduled(velocity, first, steps, solver.removeprefix("diffusers:"))
+        made = made + given if self.paired and given is not None else made
         return unsigned(made.clamp(-1, 1)) if self.target.bounded else made
 
     def _noise(self, keys: Tensor | None) -> Callable[[int], Tensor]:
@@ -141,9 +143,9 @@ class Sampler:
             return free + (self.sampling.guidance or 0.0) * (told - free)
 
         toward = plain if self.sampling.guidance == 1.0 else towards_class
-        return toward if self.sampling.guide is None else self._guided(toward, self.sampling.guide, labels)
+        return toward if self.sampling.guide is None else self._guided(toward, self.sampling.guide, labels, beside)
 
-    def _guided(self, velocity: Velocity, guide: Guide, labels: Tensor) -> Velocity:
+    def _guided(self, velocity: Velocity, guide: Guide, labels: Tensor, beside: Tensor | None) -> Velocity:
         """A velocity that leads where the guide finds samples more probable.
 
         The score of a noisy sample is that of what is made of it, times the derivative of the one by the other, taken
@@ -155,7 +157,8 @@ class Sampler:
         def guided(sample: Tensor, time: float) -> Tensor:
             plain = velocity(sample, time)
             weight = time * variance / ((1 - time) ** 2 * variance + time**2) if time else 0.0
-            slope = _slope(guide, sample - time * plain, labels, time, self.target.bounded)
+            clean = sample - time * plain if beside is None else sample - time * plain + beside
+            slope = _slope(guide, clean, labels, time, self.target.bounded)
             return plain - self.sampling.guide_scale * weight * slope
 
         return guided
