@@ -9,7 +9,7 @@ demo: $(VENV)/installed
 	$(BIN)/onthefly demo
 
 test: $(VENV)/installed
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadscope -p no:benchmark
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

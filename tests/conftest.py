@@ -25,12 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Examples and tests may write files: not into the project."""
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture(scope="session")
 def images() -> TensorDataset:
     """37 images of four unequal classes; an image's first pixel is its row, so that a test can tell it again."""

@@ -118,7 +118,7 @@ def test_train_privately(type_in: Any, pictures: Path) -> None:
 
 
 def test_train_goes_on_from_a_checkpoint(type_in: Any, pictures: Path) -> None:
-    words = "--size 8 --steps 2 --workers 0".split()
+    words = ["--size", "8", "--steps", "2", "--workers", "0"]
     type_in("train", str(pictures), "--out", "a.safetensors", "--family", "vae", *words)
     type_in("train", str(pictures), "--out", "b.safetensors", "--init", "a.safetensors", *words)
     assert load("b.safetensors").card["init"]["file"] == "a.safetensors"  # type: ignore[index]
