@@ -20,7 +20,7 @@ from onthefly.generators.family import Family, Parts
 from onthefly.generators.frozen import NetworkGenerator
 from onthefly.generators.sampler import DiffusionSampling, Sampler, signed
 from onthefly.generators.target import Target
-from onthefly.generators.trainer import Losses, Trainer
+from onthefly.generators.trainer import Losses, Separable
 from onthefly.generators.unets import ImageUNet, SignalUNet
 
 _LEARNING_RATE = 4e-3
@@ -98,7 +98,7 @@ class Flow(nn.Module):
         return noisy * (when - (1 - when) * variance) / spread + told * self.scale * spread.rsqrt()
 
 
-class DiffusionTrainer(Trainer):
+class DiffusionTrainer(Separable):
     """Trains a flow; the learning rate rises and falls over the steps."""
 
     def __init__(
@@ -115,49 +115,62 @@ class DiffusionTrainer(Trainer):
         self.average = copy.deepcopy(self.flow).requires_grad_(False)
         self.bounded, self.done = target.bounded, 0
         learnt = [one for one in self.flow.parameters() if one.requires_grad]
-        self._step = torch.optim.AdamW(learnt, _LEARNING_RATE, betas=_BETAS, weight_decay=_WEIGHT_DECAY, fused=True)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._step, lambda step: pace(step / steps))
+        self.optimizer = torch.optim.AdamW(learnt, _LEARNING_RATE, betas=_BETAS, weight_decay=_WEIGHT_DECAY, fused=True)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: pace(step / steps))
 
     def step(
         self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None, sources: Tensor | None = None
     ) -> Losses:
         """Returns the mean square error of the velocity."""
+        return self._learn(self.each(samples, labels, conditions, sources).mean())
+
+    def learns(self) -> nn.Module:
+        """The flow."""
+        return self.flow
+
+    def each(
+        self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None, sources: Tensor | None = None
+    ) -> Tensor:
+        """The mean square error of each sample's velocity, of some without their class."""
         untold = torch.rand(len(labels), device=labels.device) < _UNTOLD
-        loss = self._error(self.flow, samples, labels.masked_fill(untold, self.flow.nothing), conditions, sources)
-        return self._learn(loss)
+        return self._errors(self.flow, samples, labels.masked_fill(untold, self.flow.nothing), conditions, sources)
+
+    def follow(self) -> None:
+        """The learning rate's, and the moving average."""
+        self._schedule.step()
+        self.done += 1
+        keep = min(_AVERAGE, self.done / (self.done + 10))
+        for mean, new in zip(self.average.parameters(), self.flow.parameters(), strict=True):
+            mean.lerp_(new.detach(), 1 - keep)
 
     @torch.no_grad()
     def score(
         self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None, sources: Tensor | None = None
     ) -> Tensor:
         """The mean square error of the velocity."""
-        return self._error(self.average, samples, labels, conditions, sources)
+        return self._errors(self.average, samples, labels, conditions, sources).mean()
 
     def network(self) -> nn.Module:
         """The network as it is now."""
         return self.average
 
     def _learn(self, loss: Tensor) -> Losses:
-        self._step.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.flow.parameters(), _CLIP)
-        self._step.step()
-        self._schedule.step()
-        self.done += 1
-        keep = min(_AVERAGE, self.done / (self.done + 10))
-        for mean, new in zip(self.average.parameters(), self.flow.parameters(), strict=True):
-            mean.lerp_(new.detach(), 1 - keep)
+        self.optimizer.step()
+        self.follow()
         return {"error": loss.detach()}
 
-    def _error(
+    def _errors(
         self, flow: nn.Module, samples: Tensor, labels: Tensor, conditions: Tensor | None, sources: Tensor | None
     ) -> Tensor:
         clean, noise = signed(samples, self.bounded), torch.randn_like(samples)
         time = torch.randn(len(labels), device=labels.device).sigmoid()
         if sources is None:
-            return velocity_error(flow, clean, noise, time, labels, conditions)
+            return velocity_errors(flow, clean, noise, time, labels, conditions)
         beside = signed(sources, self.bounded)
-        return velocity_error(flow, clean - beside, noise, time, labels, conditions, beside)
+        return velocity_errors(flow, clean - beside, noise, time, labels, conditions, beside)
 
 
 def pace(progress: float) -> float:
@@ -171,7 +184,7 @@ def pace(progress: float) -> float:
     return (1 + math.cos(math.pi * min(1.0, (progress - _RISING) / (1 - _RISING)))) / 2
 
 
-def velocity_error(
+def velocity_errors(
     flow: nn.Module,
     clean: Tensor,
     noise: Tensor,
@@ -180,11 +193,11 @@ def velocity_error(
     conditions: Tensor | None,
     beside: Tensor | None = None,
 ) -> Tensor:
-    """The mean square error of a flow's velocity between samples and noise ``float32[N, ...]``, at times ``[N]``."""
+    """The mean square error ``[N]`` of a flow's velocity between samples and noise ``[N, ...]``, at times ``[N]``."""
     when = time.view(-1, *[1] * (clean.ndim - 1))
     found = flow(torch.lerp(clean, noise, when), time, labels, conditions, beside)
-    error: Tensor = (found - (noise - clean)).square().mean()
-    return error
+    errors: Tensor = (found - (noise - clean)).square().flatten(1).mean(dim=1)
+    return errors
 
 
 def diffusion_generator(parts: Parts, sampling: DiffusionSampling) -> NetworkGenerator:

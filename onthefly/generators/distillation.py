@@ -20,7 +20,7 @@ from onthefly.data.hermetic import hermetic
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.checkpoint import load
 from onthefly.generators.course import Course
-from onthefly.generators.diffusion import DIFFUSION, DiffusionConfig, DiffusionTrainer, velocity_error
+from onthefly.generators.diffusion import DIFFUSION, DiffusionConfig, DiffusionTrainer, velocity_errors
 from onthefly.generators.family import Parts, target_of
 from onthefly.generators.frozen import NetworkGenerator
 from onthefly.generators.identity import identity
@@ -75,20 +75,20 @@ class Answers:
 class StudentTrainer(DiffusionTrainer):
     """Trains a student on pairs: the sources of its samples are their noise."""
 
-    def _error(
+    def _errors(
         self, flow: nn.Module, samples: Tensor, labels: Tensor, conditions: Tensor | None, sources: Tensor | None
     ) -> Tensor:
         if sources is None:
             raise ValueError("distill: expected pairs of noise and sample, found samples alone; call distill()")
         drawn = torch.rand(2, len(labels), device=labels.device)
         time = torch.where(drawn[0] < 0.5, 1.0, drawn[1])
-        return velocity_error(flow, signed(samples, self.bounded), sources, time, labels, conditions)
+        return velocity_errors(flow, signed(samples, self.bounded), sources, time, labels, conditions)
 
     def step(
         self, samples: Tensor, labels: Tensor, conditions: Tensor | None = None, sources: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Returns the mean square error of the velocity."""
-        return self._learn(self._error(self.flow, samples, labels, conditions, sources))
+        return self._learn(self._errors(self.flow, samples, labels, conditions, sources).mean())
 
 
 def distill(

@@ -224,8 +224,15 @@ def check_asked(family: str, trainer: type[Trainer], balance: Any, held_out: flo
         )
 
 
-def check_shown(privacy: Privacy, shown: Shown, *, known: bool) -> None:
-    """Refuse what would tell of samples beside the network; ``known``: coding and conditions are of a checkpoint."""
+def check_shown(privacy: Privacy, shown: Shown, *, known: bool, drawn: bool) -> None:
+    """Refuse what would tell of samples beside the network.
+
+    Args:
+        privacy: what is promised.
+        shown: the samples.
+        known: whether coding and conditions are those of a checkpoint.
+        drawn: whether pictures are drawn while it trains.
+    """
     samples = sum(shown.count)
     if privacy.delta * samples >= 1:
         raise ValueError(
@@ -241,4 +248,8 @@ def check_shown(privacy: Privacy, shown: Shown, *, known: bool) -> None:
         raise ValueError(
             f"privacy: expected no conditions, found {', '.join(shown.spec.conditions)}, whose values and bounds are "
             "taken from the samples; leave them out"
+        )
+    if shown.paired and drawn:
+        raise ValueError(
+            "privacy: expected no preview where samples are made from real ones, found one; leave preview out"
         )

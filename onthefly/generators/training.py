@@ -138,7 +138,7 @@ def train(
     )
     _check_coding(kind, shown, augment)
     if privacy is not None:
-        check_shown(privacy, shown, known=like is not None)
+        check_shown(privacy, shown, known=like is not None, drawn=bool(preview))
     batch_size = min(batch_size, sum(shown.count))
     numbers = NUMBERS if augment else 0
     target = target_of(shown.spec, shown.coding, numbers)

@@ -346,6 +346,13 @@ def test_what_would_tell_of_samples_is_refused(options: dict[str, Any], words: t
     refused(lambda: trained(**options), "privacy: expected", "found", *words)
 
 
+def test_pairs_are_trained_on_but_not_drawn(refused: Any) -> None:
+    pairs = TensorDataset(IMAGES.tensors[0], *IMAGES.tensors)
+    asked = {"config": {"width": 8, "depth": 1, "paired": True}, "steps": 2, "labels": IMAGES.tensors[1]}
+    assert trained("diffusion", pairs, **asked).card["privacy"]["steps"] == 2
+    refused(lambda: trained("diffusion", pairs, preview="sheet.png", **asked), "privacy: expected no preview", "found")
+
+
 def test_rows_within_known_bounds_are_trained_on() -> None:
     rows = TensorDataset(torch.rand(40, 5), torch.arange(40) % 2)
     assert trained(data=rows, coding="unit", steps=1).sample(torch.tensor([0]), torch.tensor([1])).shape == (1, 5)
