@@ -88,7 +88,7 @@ seconds = time.monotonic() - began
 torch.manual_seed(0)
 autoencoder = train_autoencoder(pairs, seconds)
 
-# One step gives the mean of all clean sounds that it may have been, which is the nearest; more steps give one of them.
+# One step goes to the mean of all clean sounds that it may have been, more steps to one of them, with finer detail.
 models = {f"diffusion, {n} steps": load("enhancer.safetensors", steps=n, solver="euler", guidance=1.0) for n in (1, 4)}
 
 
