@@ -58,7 +58,7 @@ HOWS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("how", HOWS, ids=str)
+@pytest.mark.parametrize("how", HOWS, ids=lambda how: "-".join(how))
 def test_a_sample_is_its_key_however_it_is_made(how: dict[str, Any], path: Path) -> None:
     made = load(path, **how)
     together = made.sample(LABELS, KEYS)
