@@ -1,6 +1,7 @@
 """The manifest, and samples made again from it alone."""
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import onthefly
 from onthefly import MixLoader
 from onthefly.balance import EffectiveNumber, Power
 from onthefly.generators import from_module, load, save
+from onthefly.generators.identity import identity
 from onthefly.schedule import Cosine, Feedback, Fill, Linear, Schedule, Steps
 from onthefly.testing import CountingGenerator
 
@@ -270,3 +272,17 @@ def test_there_is_none_without_a_mix(images: TensorDataset) -> None:
 def test_without_a_generator(images: TensorDataset) -> None:
     loader = wrapped(images, None, balance="uniform")
     check_replayed(loader, delivered(loader, 1), some=5, dataset=images)
+
+
+def test_what_a_function_finds_around_it_is_part_of_it(generators: dict[str, Any]) -> None:
+    def times(much: float) -> Any:
+        return lambda image, label: (image * much, label)
+
+    def scaled(image: Any, label: Any, much: float = 1.0) -> Any:
+        return image * much, label
+
+    fake = generators["fake"]
+    found = [identity(fake.map(times(much)))["sha256"] for much in (0.5, 0.5, 0.25)]
+    assert found[0] == found[1] != found[2]
+    found = [identity(fake.map(partial(scaled, much=much)))["sha256"] for much in (0.5, 0.5, 0.25)]
+    assert found[0] == found[1] != found[2]

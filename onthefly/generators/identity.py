@@ -1,9 +1,11 @@
 """Which generator it is: where it came from, and a hash of what makes its samples."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
-from types import CodeType, FunctionType
+from functools import partial
+from itertools import chain
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,8 @@ _PLAIN = (str, int, float)
 def identity(generator: FrozenGenerator) -> dict[str, Any]:
     """A generator as plain values: its class, its checkpoint if it has one and that file's SHA-256, what it computes
     in, what is done about its faults, how it was told to make samples, and a hash of weights, arrays, card, spec and
-    functions (that of ``map`` among them), of what it was told, and of computing in bfloat16; of a class of your own,
-    not of the numbers that it holds.
+    functions (that of ``map`` among them) with what they find around them, of what it was told, and of computing in
+    bfloat16; of a class of your own, not of the numbers that it holds.
 
     >>> from onthefly.testing import CountingGenerator
     >>> identity(CountingGenerator((1, 8, 8), classes=2))["is"]
@@ -75,15 +77,41 @@ def _held(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
     elif value is torch.bfloat16:  # not float32, so that a hash of before there was a choice stays
         yield at, str(value)
     elif isinstance(value, FunctionType):
-        code = value.__code__
-        constants = [constant for constant in code.co_consts if not isinstance(constant, CodeType)]
-        yield at, f"{value.__qualname__}{code.co_code.hex()}{code.co_names}{constants}"
+        yield from _of_function(value, at)
+    elif isinstance(value, partial):
+        yield from _held(value.func, f"{at}.func")
+        yield from _beside([*value.args, *chain(*sorted(value.keywords.items()))], f"{at}.args")
+    elif isinstance(value, MethodType):
+        yield from _held(value.__func__, f"{at}.func")
+        yield from _held(value.__self__, f"{at}.self")
     elif isinstance(value, dict):
         for name, inside in sorted(value.items(), key=str):
             yield from _held(inside, f"{at}.{name}")
     elif isinstance(value, (list, tuple)):
         for place, inside in enumerate(value):
             yield from _held(inside, f"{at}.{place}")
+
+
+def _of_function(function: FunctionType, at: str) -> Iterator[tuple[str, Any]]:
+    """Its code, and what it finds around it."""
+    code = function.__code__
+    constants = [constant for constant in code.co_consts if not isinstance(constant, CodeType)]
+    yield at, f"{function.__qualname__}{code.co_code.hex()}{code.co_names}{constants}"
+    around = {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
+    known = [
+        value for _, value in sorted(around.items()) if isinstance(value, (nn.Module, Tensor, np.ndarray, *_PLAIN))
+    ]
+    closed = [cell.cell_contents for cell in function.__closure__ or () if cell.cell_contents is not function]
+    yield from _beside([*(function.__defaults__ or ()), *closed, *known], f"{at}.around")
+
+
+def _beside(values: Iterable[Any], at: str) -> Iterator[tuple[str, Any]]:
+    """What a function is given or finds: numbers and words too."""
+    for place, value in enumerate(values):
+        if isinstance(value, _PLAIN):
+            yield f"{at}.{place}", str(value)
+        else:
+            yield from _held(value, f"{at}.{place}")
 
 
 def _as_bytes(value: Any) -> bytes:

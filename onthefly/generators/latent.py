@@ -25,6 +25,7 @@ from onthefly.generators.running import (
     lay_out,
     numbers,
 )
+from onthefly.generators.sound import check_asked
 from onthefly.generators.sources import field_of
 from onthefly.mixing.given import at_least_one
 
@@ -96,6 +97,11 @@ class LatentGenerator(NetworkGenerator):
         torch.Size([3, 8])
         """
         again, how = copy.copy(self), as_compile(compile)
+        if how is not False and self.wants_source and batch_size is None:
+            raise ValueError(
+                "compile: expected batch_size= too for samples that are made from real ones, found "
+                f"compile={compile!r} alone; write batch_size=64"
+            )
         again.batch_size = None if batch_size is None else at_least_one(batch_size, "batch_size")
         again.dtype = as_dtype(dtype)
         vars(again)["_measured"] = {}
@@ -107,14 +113,17 @@ class LatentGenerator(NetworkGenerator):
 
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Tensor:
         """``int64[N]`` classes and ``int64[N]`` keys to samples ``[N, ...]``."""
-        size = best_batch_size(self, keys.device) if self._compiled else self.batch_size
+        check_asked(labels, keys, self.classes)
+        size = self.batch_size or (best_batch_size(self, keys.device) if self._compiled else None)
         if size is None or not len(keys):
             return self.at_once(labels, keys, sources)
         make = partial(self._made, self._compiled or self._plain)
-        return in_pieces(make, (labels, keys, *self._given(sources)), size, padded=self._compiled is not None)
+        return in_pieces(
+            make, (labels, keys, *self._given(sources, len(keys))), size, padded=self._compiled is not None
+        )
 
     def at_once(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Tensor:
-        return self._made(self._plain, labels, keys, *self._given(sources))
+        return self._made(self._plain, labels, keys, *self._given(sources, len(keys)))
 
     def encoded(self, labels: Tensor, keys: Tensor) -> Tensor:
         """What the network makes of ``int64[N]`` classes and keys, before it is decoded: ``float32[N, ...]``."""
@@ -128,11 +137,16 @@ class LatentGenerator(NetworkGenerator):
     def _plain(self, noise: Tensor, labels: Tensor, **beside: Tensor) -> Tensor:
         return self._call(self.network, noise, labels, **beside)
 
-    def _given(self, sources: Any) -> tuple[Tensor, ...]:
+    def _given(self, sources: Any, count: int) -> tuple[Tensor, ...]:
         """What samples are made from, encoded, where they are made from something."""
         if not self.wants_source:
             return ()
         found = field_of(sources, self.spec.field)
+        if len(found) != count:
+            raise ValueError(
+                f"sample: expected a real sample for each of {count} samples to be made, found {len(found)}; pass as "
+                "many sources as keys"
+            )
         return (found if self.coding is None else self.coding.encode(found),)
 
     def _made(self, call: Callable[..., Tensor], labels: Tensor, keys: Tensor, *source: Tensor) -> Tensor:

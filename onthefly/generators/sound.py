@@ -10,8 +10,32 @@ from torch import Tensor
 from onthefly.data.nested import outline, parts, places
 from onthefly.data.spec import Field, Spec
 from onthefly.generators.deferred import expect
+from onthefly.mixing.classes import Classes
 
 _SLACK = 1e-4  # how far a value may leave the declared range by rounding
+
+
+def check_asked(labels: Tensor, keys: Tensor, classes: Classes) -> None:
+    """Refuse labels and keys that no samples can be made for: other than ``int64[N]`` both, on one device, of classes
+    that there are, and keys from 0 on."""
+    alike = labels.shape == keys.shape and labels.ndim == 1 and labels.device == keys.device
+    if not alike or labels.dtype != torch.int64 or keys.dtype != torch.int64:
+        found = (f"{name} {outline(one)} on {one.device}" for name, one in (("labels", labels), ("keys", keys)))
+        raise ValueError(
+            f"sample: expected labels int64[N] and keys int64[N] on one device, found {' and '.join(found)}; write "
+            "torch.tensor([...])"
+        )
+    if len(labels):
+        expect(torch.stack([*labels.aminmax(), keys.min()]), partial(_check_bounds, classes))
+
+
+def _check_bounds(classes: Classes, found: list[float]) -> None:
+    least, most, key = found
+    if least < 0 or most >= classes.count:
+        wrong = int(least if least < 0 else most)
+        raise ValueError(f"sample: expected labels from 0 to {classes.count - 1}, found {wrong}; it makes {classes!r}")
+    if key < 0:
+        raise ValueError(f"sample: expected keys from 0 on, found {int(key)}; a real slot has no key to make")
 
 
 def check_samples(samples: Any, count: int, spec: Spec) -> None:

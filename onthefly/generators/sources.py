@@ -27,8 +27,6 @@ def field_of(sources: Any, field: Field) -> Tensor:
     >>> field_of([(torch.zeros(1, 2, 2), 3), (torch.ones(1, 2, 2), 4)], image).shape
     torch.Size([2, 1, 2, 2])
     """
-    if isinstance(sources, Tensor) and sources.shape[1:] == field.shape:
-        return sources
     in_list = isinstance(sources, list) and bool(sources) and _part(sources[0], field, batched=False) is not None
     found = [_part(one, field, batched=False) for one in sources] if in_list else [_part(sources, field, batched=True)]
     if any(one is None for one in found):
@@ -37,7 +35,7 @@ def field_of(sources: Any, field: Field) -> Tensor:
             "dataset samples of that shape, or train a generator on its own"
         )
     tensors = [one for one in found if one is not None]
-    return torch.stack(tensors) if in_list else tensors[0]
+    return (torch.stack(tensors) if in_list else tensors[0]).float()
 
 
 class FromExamples(GeneratorAround):

@@ -36,7 +36,7 @@ def text_page(
     path = Path(path).with_suffix(".txt")
     rows = torch.from_numpy(generator.makes)[:_MOST].nonzero()[:, 0].tolist()
     labels = torch.tensor(rows, device=device).repeat_interleave(each)
-    texts, _ = generator.sample(labels, torch.arange(len(labels), device=device))
+    texts = generator.sample(labels, torch.arange(len(labels), device=device))
     lines: list[str] = []
     for place, row in enumerate(rows):
         lines += [generator.classes.name(row), _beside(["real"], ["synthetic"])]

@@ -13,6 +13,7 @@ from onthefly.generators.decoding import decode_tokens
 from onthefly.generators.family import Parts
 from onthefly.generators.frozen import NetworkGenerator
 from onthefly.generators.running import Compile, as_dtype, in_pieces
+from onthefly.generators.sound import check_asked
 from onthefly.generators.text import Text
 from onthefly.mixing.given import at_least_one
 
@@ -69,12 +70,13 @@ class LanguageGenerator(NetworkGenerator):
         self._written(none, none)  # options out of range are refused now, not with the first batch
 
     def sample(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
+        check_asked(labels, keys, self.classes)
         size = self.batch_size or _USUAL
         tokens = in_pieces(self._written, (labels, keys), size, padded=False) if len(keys) else self._none(keys)
-        return self._given(tokens, labels)
+        return self._given(tokens)
 
     def at_once(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Any:
-        return self._given(self._written(labels, keys), labels)
+        return self._given(self._written(labels, keys))
 
     def running(
         self,
@@ -122,8 +124,8 @@ class LanguageGenerator(NetworkGenerator):
     def _none(self, keys: Tensor) -> Tensor:
         return keys.new_empty((0, self.max_tokens))
 
-    def _given(self, tokens: Tensor, labels: Tensor) -> Any:
-        return tokens if self.writing.output == "tokens" else [self.coding.decode(tokens), labels]
+    def _given(self, tokens: Tensor) -> Any:
+        return tokens if self.writing.output == "tokens" else self.coding.decode(tokens)
 
 
 def _text(parts: Parts) -> Text:

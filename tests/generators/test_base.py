@@ -9,6 +9,7 @@ from torch import Tensor
 from onthefly.data.spec import Spec
 from onthefly.generators import FrozenGenerator
 from onthefly.testing import CountingGenerator, FaultyGenerator
+from tests.conftest import OF_IMAGES
 
 SHAPE = (1, 4, 4)
 LABELS, KEYS = torch.tensor([0, 2, 1]), torch.tensor([5, 6, 7])
@@ -190,3 +191,23 @@ def test_a_class_that_the_table_leaves_out_is_not_made(refused: Any) -> None:
     assert gen.makes.tolist() == [False, True]
     assert gen.relabel({"a": "x", "b": ("x", "y")}).makes.tolist() == [False, True]
     refused(lambda: gen.sample(torch.tensor([1, 0]), torch.tensor([0, 1])), "relabel: expected", "found x")
+
+
+@pytest.mark.parametrize(
+    ("labels", "keys", "words"),
+    [
+        (torch.tensor([0.0]), torch.tensor([1]), ("labels int64[N]", "float32[1]")),
+        (torch.tensor([0]), torch.tensor([1.0]), ("keys int64[N]", "float32[1]")),
+        (torch.tensor([[0]]), torch.tensor([[1]]), ("int64[N]", "int64[1, 1]")),
+        (torch.tensor([0, 1]), torch.tensor([1]), ("int64[2]", "int64[1]")),
+        (torch.tensor([0], device="meta"), torch.tensor([1]), ("on one device", "on meta", "on cpu")),
+        (torch.tensor([4]), torch.tensor([1]), ("labels from 0 to 3", "found 4")),
+        (torch.tensor([-1]), torch.tensor([1]), ("labels from 0 to 3", "found -1")),
+        (torch.tensor([0]), torch.tensor([-1]), ("keys from 0 on", "found -1")),
+    ],
+)
+def test_what_no_sample_can_be_made_for(
+    labels: Any, keys: Any, words: tuple[str, ...], generators: dict[str, Any], refused: Any
+) -> None:
+    for family in OF_IMAGES:
+        refused(lambda family=family: generators[family].sample(labels, keys), "sample: expected", *words)
