@@ -3,6 +3,7 @@
 from torch import Tensor
 
 _LEAST = 1e-12  # power that is taken for silence
+_LOWEST = -120.0  # decibels: what there is of one sound in another that has nothing of it
 
 
 def snr(clean: Tensor, found: Tensor) -> Tensor:
@@ -19,16 +20,23 @@ def snr(clean: Tensor, found: Tensor) -> Tensor:
 
 def si_sdr(clean: Tensor, found: Tensor) -> Tensor:
     """The same whatever the volume: the scale-invariant signal-to-distortion ratio (Le Roux, Wisdom, Erdogan and
-    Hershey, ICASSP 2019).
+    Hershey, ICASSP 2019), from -120, for silence and what has nothing of the sound, to 120 decibels.
 
     >>> import torch
     >>> wave = torch.sin(torch.arange(100.0))[None]
-    >>> bool(si_sdr(wave, 0.5 * wave) > 100)
-    True
+    >>> bool(si_sdr(wave, 0.5 * wave) > 100), si_sdr(wave, 0 * wave)
+    (True, tensor([-120.]))
     """
-    signal, whole = clean.flatten(1), found.flatten(1)
-    scale = (signal * whole).sum(dim=1, keepdim=True) / _power(signal)[:, None]
-    return snr(scale * signal, whole)
+    signal, whole = _of_power_1(clean), _of_power_1(found)
+    right = (signal * whole).sum(dim=1, keepdim=True) * signal
+    ratio = snr(right, whole).float()
+    return ratio.where(whole.any(dim=1), _LOWEST)
+
+
+def _of_power_1(wave: Tensor) -> Tensor:
+    """``float64[N, T]``; silence stays silent."""
+    flat = wave.flatten(1).double()
+    return flat / flat.norm(dim=1, keepdim=True).clamp(min=1e-300)
 
 
 def _power(wave: Tensor) -> Tensor:

@@ -60,8 +60,8 @@ class LogMel(Coding):
     def __init__(self, field: Field, mean: Sequence[float], scale: Sequence[float]) -> None:
         self.field, self._rate = field, _checked_rate(field)
         self.mean, self.scale = torch.tensor(mean)[:, None], torch.tensor(scale)[:, None]
-        self._size = _HOPS * round(_WINDOW / _HOPS * self._rate)
-        self._hop = self._size // _HOPS
+        self._hop = 2 * round(_WINDOW / _HOPS * self._rate / 2)  # even, as a window must be to have its middle
+        self._size = _HOPS * self._hop
         frames = _MULTIPLE * math.ceil((1 + math.ceil(field.shape[1] / self._hop)) / _MULTIPLE)
         self.shape = (1, bands_of(self._rate), frames)
         if self.mean.shape != (self.shape[1], 1) or self.scale.shape != self.mean.shape:

@@ -13,6 +13,7 @@ _BETWEEN = 0.25  # standard deviations between two quantiles that are kept
 _OFTEN = 0.005  # share of the numbers from which one of them is kept exactly
 _FEW = 64  # distinct numbers, each there twice or more: all are kept exactly
 _FARTHEST = 5.0  # standard deviations, from which on nothing is distinguished
+_NEAREST = 1e-12  # two points may be in one place: of millions of numbers the last two are, at the farthest
 
 
 class Quantiles:
@@ -71,7 +72,7 @@ class Quantiles:
         """``[N]`` standard normal numbers to ``float64[N]`` within those seen."""
         encoded = encoded.double().clamp(-_FARTHEST, _FARTHEST)
         (before, after), (low, high) = self._around(encoded)
-        return low.lerp(high, (encoded - before) / (after - before))
+        return low.lerp(high, (encoded - before) / (after - before).clamp(min=_NEAREST))
 
     def jitter(self, encoded: Tensor) -> Tensor:
         """Anything in the share of a number that was there often, drawn from torch's global generator."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 import torch
 
@@ -32,11 +33,14 @@ def text_page(
 
     Returns:
         The path, with that suffix.
+
+    Raises:
+        ValueError: for a generator of anything else, of tokens too.
     """
     path = Path(path).with_suffix(".txt")
     rows = torch.from_numpy(generator.makes)[:_MOST].nonzero()[:, 0].tolist()
     labels = torch.tensor(rows, device=device).repeat_interleave(each)
-    texts = generator.sample(labels, torch.arange(len(labels), device=device))
+    texts = _texts(generator.batch(labels, torch.arange(len(labels), device=device)))
     lines: list[str] = []
     for place, row in enumerate(rows):
         lines += [generator.classes.name(row), _beside(["real"], ["synthetic"])]
@@ -45,6 +49,17 @@ def text_page(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def _texts(batch: Any) -> Sequence[str]:
+    """Those of a batch ``[texts, labels]``."""
+    texts = batch[0] if isinstance(batch, (list, tuple)) else batch
+    if not (isinstance(texts, (list, tuple)) and all(isinstance(one, str) for one in texts)):
+        raise ValueError(
+            f"text_page: expected a generator of texts, found one that yields a {type(texts).__name__}; of tokens, "
+            "load it with output='text'"
+        )
+    return texts
 
 
 def _lines(text: str | None) -> list[str]:

@@ -1,5 +1,6 @@
 """Waves: sounds to look at, as waveforms and spectrograms, and to listen to, as wav files."""
 
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -123,22 +124,30 @@ def write_waves(rows: Rows, folder: str | Path, *, rate: int) -> list[Path]:
         rate: values a second.
 
     Returns:
-        The files: ``<row>.<kind>.wav``, letters that file names may not have being ``_``.
+        The files: ``<row>.<kind>.wav``, letters that file names may not have being ``_``; where rows or kinds then have
+        the same name, the second is ``<row>.<kind>.2.wav``, and so on. What was there before is overwritten.
 
     Raises:
         ImportError: without soundfile (extra "audio").
     """
     soundfile = require("soundfile", extra="audio")
-    folder, files = Path(folder), []
+    folder, files = Path(folder), list[Path]()
     folder.mkdir(parents=True, exist_ok=True)
     for name, some in rows.items():
         for kind, clips in some.items():
             if clips:
-                path = folder / re.sub(r"[^\w.+-]+", "_", f"{name}.{kind}.wav")
+                path = folder / _unlike(files, re.sub(r"[^\w.+-]+", "_", f"{name}.{kind}"))
                 laid = torch.cat([F.pad(clip, (0, round(_PAUSE * clip.shape[1]))) for clip in clips], dim=1)
                 soundfile.write(path, laid.clamp(-1, 1).T.numpy(), rate, subtype="PCM_16")
                 files.append(path)
     return files
+
+
+def _unlike(files: Sequence[Path], stem: str) -> str:
+    """The name of a wav file that no other one has, whatever the case of its letters, which some systems don't see."""
+    taken = {file.name.casefold() for file in files}
+    names = (f"{stem}{'' if number == 1 else f'.{number}'}.wav" for number in itertools.count(1))
+    return next(name for name in names if name.casefold() not in taken)
 
 
 def spectrogram(wave: Tensor, rate: int) -> Tensor:

@@ -17,7 +17,7 @@ _SOFTEST = 1e-4  # loudness that a clip is taken to have at least: noise is adde
 class Noisy(Dataset[tuple[Tensor, Tensor, int]]):
     """Sounds with noise added at some signal-to-noise ratio.
 
-    Yields ``(noisy, clean, class number)``, both ``float32[1, T]`` in [-1, 1], scaled alike so that the noisy one just
+    Yields ``(noisy, clean, class number)``, both ``float32[1, T]`` in [-1, 1], scaled alike so that the louder one just
     reaches 1 or -1: pairs as ``train("diffusion", ..., config={"paired": True})`` takes them.
 
     Args:
@@ -75,7 +75,7 @@ class Noisy(Dataset[tuple[Tensor, Tensor, int]]):
         noise = _NOISES[self.noises[_below(len(self.noises))]](self, clean)
         softer = _loudness(clean) / _loudness(noise) * 10 ** (-self._ratio() / 20)
         noisy = clean + softer * noise
-        peak = noisy.abs().max().clamp(min=_SOFTEST)
+        peak = torch.maximum(noisy.abs().max(), clean.abs().max()).clamp(min=_SOFTEST)  # noise may soften a peak
         return noisy / peak, clean / peak, int(label)
 
     def _ratio(self) -> float:

@@ -60,6 +60,15 @@ def test_what_is_there_often_comes_back_to_the_bit_and_as_often() -> None:
     assert (made == seen[30]).float().mean() == pytest.approx(0.1, abs=0.01)
 
 
+def test_the_ends_of_millions_of_numbers_are_their_least_and_most() -> None:
+    seen = np.random.default_rng(0).normal(size=2_000_000).astype(np.float32)
+    found = Quantiles.fit(seen)
+    assert found.normal[-2] == found.normal[-1]  # five standard deviations are nearer than the last of so many
+    for one in (found, Quantiles.from_json(found.to_json())):
+        made = one.decode(torch.tensor([-6.0, -5.0, 5.0, 6.0]))
+        assert made.tolist() == [seen.min()] * 2 + [seen.max()] * 2
+
+
 def test_it_stays_small_and_survives_a_card() -> None:
     rng = np.random.default_rng(0)
     seen = np.concatenate([rng.standard_cauchy(50_000), rng.integers(0, 300, 50_000)]).astype(np.float32)

@@ -53,6 +53,16 @@ def test_rows_of_any_kinds_and_lengths() -> None:
     assert (first.name, second.name) == ("one.clean.wav", "one.noisy.wav")
 
 
+def test_rows_whose_names_become_the_same_have_files_of_their_own() -> None:
+    names = ["a/b", "a b", "A?b", "a b.s.2", "a_b.s"]
+    rows = {name: {"s": [torch.full((1, 100), place / 8)]} for place, name in enumerate(names)} | {"a": {"b.s": []}}
+    for _ in range(2):  # a second time they are the same files
+        files = write_waves(rows, "some", rate=8000)
+        assert [file.name for file in files[:3]] == ["a_b.s.wav", "a_b.s.2.wav", "A_b.s.3.wav"]
+        assert sorted(files) == sorted(Path("some").iterdir())
+        assert [soundfile.read(file)[0].max() for file in files] == pytest.approx([0, 1 / 8, 2 / 8, 3 / 8, 4 / 8])
+
+
 @pytest.mark.parametrize("pitch", [500, 3000])
 def test_a_spectrogram_shows_pitch_where_it_is(pitch: int) -> None:
     loud = spectrogram(torch.sin(2 * torch.pi * pitch * torch.arange(16000) / 16000), 16000)

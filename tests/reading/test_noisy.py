@@ -28,7 +28,7 @@ def tones(length: int = 2000) -> Any:
 def test_noise_is_as_loud_as_was_asked_for(noise: str, ratio: float) -> None:
     for noisy, clean, _ in Noisy(tones(), snr=(ratio, ratio), noises=[noise], seed=3):
         assert snr(clean[None], noisy[None]).item() == pytest.approx(ratio, abs=0.01)
-        assert noisy.abs().max() == pytest.approx(1)
+        assert max(noisy.abs().max(), clean.abs().max()) == pytest.approx(1)
         assert clean.shape == noisy.shape == (1, 2000)
 
 
@@ -65,6 +65,14 @@ def test_coloured_noise_is_deeper_than_white() -> None:
 
     assert high("white") == pytest.approx(0.5, abs=0.05)
     assert high("coloured") < 0.45
+
+
+def test_nothing_is_beyond_full_scale_where_noise_softens_a_peak() -> None:
+    clicks = TensorDataset(torch.eye(500)[:, None], torch.zeros(500, dtype=torch.int64))
+    pairs = list(Noisy(clicks, rows=range(16), snr=(5, 15), noises=["white"], seed=0))
+    peaks = torch.tensor([[noisy.abs().max(), clean.abs().max()] for noisy, clean, _ in pairs])
+    assert torch.equal(peaks.amax(dim=1), torch.ones(16))
+    assert set(peaks.argmax(dim=1).tolist()) == {0, 1}
 
 
 def test_silence_gets_noise_too() -> None:
