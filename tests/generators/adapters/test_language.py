@@ -192,6 +192,6 @@ def test_without_transformers(gpt2: Path, monkeypatch: pytest.MonkeyPatch, refus
     refused(
         lambda: from_transformers(gpt2, prompts=PROMPTS),
         "transformers could not be imported",
-        'pip install "onthefly-torch[diffusion]"',
+        'pip install "onthefly-torch[language]"',
         error=ImportError,
     )
