@@ -42,6 +42,8 @@ class DiffusersGenerator(ForeignGenerator):
         return in_pieces(self._made, (labels, keys, *self._given(sources, keys)), self.batch_size, padded=False)
 
     def at_once(self, labels: Tensor, keys: Tensor, sources: Any = None) -> Tensor:
+        if not len(keys):  # not every scheduler takes a batch of none
+            return torch.empty(0, *self.network.image, device=keys.device)
         return self._made(labels, keys, *self._given(sources, keys))
 
     def _given(self, sources: Any, keys: Tensor) -> tuple[Tensor, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".pt2"}
 _CODE = ("auto_map", "custom_pipelines", "trust_remote_code")  # keys under which configurations name code
+_OPENED = (".safetensors", ".safetensors.index.json")
 
 
 class Folder:
@@ -51,7 +52,8 @@ class Folder:
         return part
 
     def check_weights(self, part: Path) -> None:
-        """Refuse weights that are pickles only, or nowhere."""
+        """Refuse weights that are pickles only, or nowhere, and files that name weights of another kind or place."""
+        self._check_named(part)
         if any(part.glob("*.safetensors")):
             return
         pickles = sorted(file.name for file in part.iterdir() if file.suffix in _PICKLES)
@@ -65,6 +67,17 @@ class Folder:
             f"{self.where}: expected weights in {part}, found no safetensors; write it again with "
             "save_pretrained(folder, safe_serialization=True)"
         )
+
+    def _check_named(self, part: Path) -> None:
+        """A library opens what an index or a configuration names, pickles and files elsewhere too."""
+        for file in sorted({*part.glob("*.safetensors*.json"), *part.glob("*config*.json")}):
+            for name in _files(self._read(file)):
+                if not isinstance(name, str) or Path(name).name != name or not name.endswith(_OPENED):
+                    raise ValueError(
+                        f"{self.where}: expected nothing but safetensors in {part} to be named by {file.name}, found "
+                        f"{name!r}; load it where you trust it, and write it again with save_pretrained(folder, "
+                        "safe_serialization=True)"
+                    )
 
     def _refuse_code(self) -> None:
         for file in sorted([*self.path.glob("*.json"), *self.path.glob("*/*config.json")]):
@@ -92,6 +105,14 @@ def variant(part: Path) -> str | None:
 def _kind(file: Path) -> str | None:
     name, _, kind = file.name.removesuffix(".safetensors").partition(".")
     return kind.partition("-")[0] or None if name else None
+
+
+def _files(config: Any) -> Iterator[Any]:
+    """What an index or a configuration names to be opened instead of the usual weights."""
+    shards = config.get("weight_map", {})
+    yield from shards.values() if isinstance(shards, Mapping) else [shards]
+    if config.get("transformers_weights") is not None:
+        yield config["transformers_weights"]
 
 
 def _named(config: Any) -> Iterator[str]:

@@ -86,6 +86,15 @@ def test_a_sample_is_its_key(folders: dict[str, Path], name: str, options: dict[
     assert not among.is_inference()
 
 
+@pytest.mark.parametrize("sources", [[part[:0] for part in SOURCES], []], ids=["a batch", "a list"])
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_no_samples_of_no_sources(folders: dict[str, Path], sources: Any, batch_size: int | None) -> None:
+    gen = from_diffusers(folders["pixels"], steps=2, strength=0.5, batch_size=batch_size)
+    made = gen.sample(LABELS[:0], KEYS[:0], sources)
+    assert made.shape == (0, 3, 8, 8)
+    assert made.dtype == torch.float32
+
+
 def theirs(folder: Path, keys: Tensor, scheduler: Any = None, **options: Any) -> Tensor:
     """The library's own pipeline, with the noise that is drawn in it keyed."""
     pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, use_safetensors=True)

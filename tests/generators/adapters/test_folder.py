@@ -42,6 +42,34 @@ def test_pickles_are_refused_with_the_way_out(tmp_path: Path, suffix: str, refus
     )
 
 
+@pytest.mark.parametrize("name", ["w.bin", "../other/w.safetensors", "in/w.safetensors", "/w.safetensors", 3, None])
+@pytest.mark.parametrize("index", ["model.safetensors.index", "model.safetensors.index.fp16"])
+def test_shards_are_safetensors_of_the_folder(tmp_path: Path, index: str, name: Any, refused: Any) -> None:
+    path = folder(tmp_path / "x", **{"config": {}, index: {"weight_map": {"a": "w.safetensors", "b": name}}})
+    (path / "w.safetensors").touch()
+    refused(
+        lambda: Folder(path, INDEX, "from_transformers").check_weights(path),
+        "from_transformers: expected nothing but safetensors",
+        f"{index}.json",
+        repr(name),
+        "safe_serialization=True",
+    )
+
+
+@pytest.mark.parametrize("name", ["adapter_model.bin", "in/model.safetensors.index.json"])
+def test_weights_of_a_configuration_are_safetensors_of_the_folder(tmp_path: Path, name: str, refused: Any) -> None:
+    path = folder(tmp_path / "x", config={"transformers_weights": name})
+    (path / "w.safetensors").touch()
+    refused(lambda: Folder(path, INDEX, "test").check_weights(path), "nothing but safetensors", INDEX, name)
+
+
+def test_shards_of_the_folder_are_taken(tmp_path: Path) -> None:
+    weights = {"model.safetensors.index": {"weight_map": {"a": "w.safetensors"}}}
+    path = folder(tmp_path / "x", config={"transformers_weights": "model.safetensors.index.json"}, **weights)
+    (path / "w.safetensors").touch()
+    Folder(path, INDEX, "test").check_weights(path)
+
+
 @pytest.mark.parametrize(
     "config",
     [

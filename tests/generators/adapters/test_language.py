@@ -1,6 +1,7 @@
 """Language models of transformers: real classes, tiny."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,21 @@ def test_folders_that_are_refused(gpt2: Path, tmp_path: Path, refused: Any) -> N
     refused(lambda: from_transformers(bert, prompts=PROMPTS), "without code", "auto_map")
 
 
+def test_weights_in_shards(gpt2: Path, tmp_path: Path, refused: Any) -> None:
+    """Those of the folder are read; a pickle that its index names is not."""
+    shutil.copytree(gpt2, tmp_path / "shards")
+    model("gpt2").save_pretrained(tmp_path / "shards", max_shard_size="8KB")
+    (tmp_path / "shards" / "model.safetensors").unlink()
+    index = tmp_path / "shards" / "model.safetensors.index.json"
+    named = json.loads(index.read_text())
+    whole, parts = (from_transformers(path, prompts=PROMPTS, max_tokens=6) for path in (gpt2, index.parent))
+    assert len(set(named["weight_map"].values())) > 1
+    assert whole.sample(LABELS, KEYS) == parts.sample(LABELS, KEYS)
+    torch.save(model("gpt2").state_dict(), index.parent / "w.bin")
+    index.write_text(json.dumps({**named, "weight_map": dict.fromkeys(named["weight_map"], "w.bin")}))
+    refused(lambda: from_transformers(index.parent, prompts=PROMPTS), "nothing but safetensors", "'w.bin'")
+
+
 def test_what_it_cannot_do(gpt2: Path, refused: Any) -> None:
     gen = from_transformers(gpt2, prompts=PROMPTS, max_tokens=4)
     refused(lambda: gen.running(compile=True), "running", "TransformersGenerator", error=TypeError)
@@ -176,6 +192,6 @@ def test_without_transformers(gpt2: Path, monkeypatch: pytest.MonkeyPatch, refus
     refused(
         lambda: from_transformers(gpt2, prompts=PROMPTS),
         "transformers could not be imported",
-        'pip install "onthefly-torch[diffusion]"',
+        'pip install "onthefly-torch[language]"',
         error=ImportError,
     )
