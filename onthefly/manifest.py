@@ -204,7 +204,7 @@ def _loaded(saved: Any) -> Any:
     if saved is None:
         return None
     how = {"dtype": saved.get("dtype"), "on_fault": saved.get("on_fault", "raise"), **saved.get("sampling", {})}
-    return load(saved["path"], **how)
+    return load(saved["path"], attributes=saved.get("attributes"), **how)
 
 
 def warn_of_another_generator(saved: Any, found: Any) -> None:

@@ -25,13 +25,14 @@ def adapted(family: Family, known: Parts, target: Target, names: tuple[str, ...]
         family: of both.
         known: the trained one.
         target: as that of the other, but for its classes.
-        names: of the classes; those that the other one has too begin as they are there, others as the mean of all.
+        names: of the classes; those that the other one has too, by name or, where there are no names, by number, begin
+            as they are there, others as the mean of all.
 
     Returns:
         The network, of which only the classes' tensors and the low-rank updates can be learnt.
     """
     network = family.network(target, known.config)
-    rows = _rows_of(known.spec.classes.names, names, target.classes)
+    rows = _rows_of(known.spec.classes.names, names, known.target.classes, target.classes)
     mine = _of_classes(family, known)
     state = {
         name: _new_rows(old, rows, known.target.classes) if name in mine else old
@@ -86,8 +87,11 @@ def _of_classes(family: Family, known: Parts) -> set[str]:
     return {name for name, tensor in known.network.state_dict().items() if tensor.shape != larger[name].shape}
 
 
-def _rows_of(old: tuple[str, ...] | None, new: tuple[str, ...] | None, count: int) -> list[int | None]:
-    """The row in which each new class is found among the old ones, if it is."""
+def _rows_of(old: tuple[str, ...] | None, new: tuple[str, ...] | None, known: int, count: int) -> list[int | None]:
+    """The row in which each of ``count`` new classes is found among the ``known`` old ones, if it is: by name, or by
+    number where none of them have names."""
+    if old is None and new is None:
+        return [row if row < known else None for row in range(count)]
     places = {name: row for row, name in enumerate(old or ())}
     return [None] * count if new is None else [places.get(name) for name in new]
 

@@ -13,6 +13,8 @@ FORMAT = 2
 _NEEDED = {"format", "family", "config", "spec", "coding"}
 _KINDS = {"format": int, "family": str, "config": dict, "spec": dict, "coding": dict, "training": dict}
 
+_OWNED = {*_NEEDED, "training", "augmented", "init", "privacy", "cost", "distilled_from"}
+
 Card = dict[str, Any]
 
 
@@ -38,6 +40,23 @@ def new_card(
         "training": dict(training),
         **{name: value for name, value in known.items() if value is not None},
     }
+
+
+def checked_about(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What somebody wants a card to say beside, as it will be read again.
+
+    Raises:
+        ValueError: for what the card says by itself, or what JSON can't.
+    """
+    owned = sorted(about.keys() & _OWNED)
+    if owned:
+        raise ValueError(f"about: expected what a card doesn't say by itself, found {', '.join(owned)}; leave it out")
+    try:
+        return dict(json.loads(canonical({name: value for name, value in about.items() if value is not None})))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"about: expected words, numbers, lists and dicts, found something else ({error}); write it as a string"
+        ) from error
 
 
 def canonical(card: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from onthefly.generators.augmented import augmented, plain
 from onthefly.generators.saved import read_state, write_state
 from onthefly.generators.shown import Batch
 from onthefly.generators.trainer import Trainer
+from onthefly.generators.whole import whole
 from onthefly.mixing.keys import Purpose, sample_key
 
 _LOOKS = 20  # at held-out samples, and for people, over a training
@@ -69,6 +70,7 @@ class Course:
         self.trainer, self.shown, self.steps, self.seed = trainer, shown, steps, seed
         self.augment, self.settings, self.resume = augment, settings, resume
         self.done, self.best = 0, 0
+        self._is_inside = self._is_whole = False
         self.scores: list[float] = []
         self._kept: dict[str, Any] | None = None
         apart = shown.held_out()
@@ -98,12 +100,17 @@ class Course:
                     written = time.monotonic()
         except KeyboardInterrupt:
             bar.write(f"interrupted after {self.done} steps; keeping what was learnt")
-            if self.resume is not None:
+            if not self._is_inside:  # what half a step has left can't be gone on from
                 self._write()
             look()
         else:
-            if self.resume is not None:
-                self.resume.unlink(missing_ok=True)
+            self._is_whole = True
+            self._write()  # until there is a generator
+
+    def finish(self) -> None:
+        """The generator is there: the state of a training that is over is needed no more."""
+        if self._is_whole and self.resume is not None:
+            self.resume.unlink(missing_ok=True)
 
     def network(self) -> nn.Module:
         """The best network so far; the last one where there are no scores."""
@@ -115,8 +122,10 @@ class Course:
     def _step(self, coming: Any, bar: "tqdm[Any]") -> None:
         with hermetic(_key(self.seed, self.done), self.shown.device):
             batch: Batch = next(coming)
-            losses = self.trainer.step(*_given(augmented(batch) if self.augment else batch))
-        self.done += 1
+            with whole():
+                self._is_inside = True
+                losses = self.trainer.step(*_given(augmented(batch) if self.augment else batch))
+                self.done, self._is_inside = self.done + 1, False
         bar.update()
         if self.done % _SHOWN_EVERY == 0 or self.done == self.steps:
             bar.set_postfix({name: f"{float(loss):.3g}" for name, loss in losses.items()}, refresh=False)

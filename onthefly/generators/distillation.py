@@ -157,6 +157,7 @@ def distill(
     learnt = {**how, "steps": course.done, "score": min(course.scores, default=None)}
     card["training"] = {**card["training"], "student": learnt}
     parts = Parts(course.network(), target, config, spec, knows.coding, card)  # type: ignore[arg-type]
+    course.finish()
     return DIFFUSION.frozen(parts, knows.attributes, DIFFUSION.sample_by({}))
 
 

@@ -64,7 +64,8 @@ class FieldsGenerator(SeveralGenerators):
                     "bring them together with generator.relabel({class: its class})"
                 )
         self.names = tuple(generators)
-        self.spec = Spec({name: made.spec.field for name, made in generators.items()}, first)
+        conditions = {name: one for made in self.inner for name, one in made.spec.conditions.items()}
+        self.spec = Spec({name: made.spec.field for name, made in generators.items()}, first, conditions)
 
     @property
     def makes(self) -> NDArray[np.bool_]:

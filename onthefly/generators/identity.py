@@ -1,17 +1,19 @@
 """Which generator it is: where it came from, and a hash of what makes its samples."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from itertools import chain
 from types import CodeType, FunctionType, MethodType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from onthefly.generators.attributes import Attributes
 from onthefly.generators.base import FrozenGenerator
 
 _PLAIN = (str, int, float)
@@ -38,6 +40,7 @@ def identity(generator: FrozenGenerator) -> dict[str, Any]:
         "dtype": str(generator.dtype).removeprefix("torch."),
         "on_fault": generator.on_fault,
         **({"sampling": told} if (told := _told(generator)) else {}),
+        **({"attributes": wanted} if (wanted := _wanted(generator)) and _is_json(generator) else {}),
         "sha256": digest.hexdigest(),
     }
 
@@ -54,6 +57,19 @@ def _asked(generator: FrozenGenerator) -> dict[str, Any]:
     return {one.name: value for one in every if (value := getattr(sampling, one.name)) != one.default}
 
 
+def _wanted(generator: FrozenGenerator) -> Any:
+    """The attributes that its samples shall have, as plain values; None where nothing was asked for."""
+    attributes = getattr(generator, "attributes", None)
+    asked = attributes.asked if isinstance(attributes, Attributes) else {}
+    return json.loads(json.dumps(asked, sort_keys=True)) if asked else None
+
+
+def _is_json(generator: FrozenGenerator) -> bool:
+    """Whether JSON gives its attributes back: it has words alone as keys."""
+    asked = cast(Any, generator).attributes.asked.values()
+    return all(isinstance(key, str) for one in asked if isinstance(one, Mapping) for key in one)
+
+
 def _told(generator: FrozenGenerator) -> dict[str, Any]:
     """The part of it that a manifest can hold."""
     return {name: value for name, value in _asked(generator).items() if isinstance(value, _PLAIN)}
@@ -66,6 +82,8 @@ def _held(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
         for name, inside in sorted(vars(value).items()):
             if name not in ("card", "spec", "_measured", "sampling"):
                 yield from _held(inside, f"{at}.{name}")
+        if _wanted(value):
+            yield f"{at}.attributes", json.dumps(_wanted(value))
         for name, inside in sorted(_asked(value).items()):
             yield f"{at}.sampling.{name}", str(inside) if isinstance(inside, _PLAIN) else ""
             yield from _held(inside, f"{at}.sampling.{name}")

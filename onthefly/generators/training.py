@@ -17,7 +17,7 @@ from onthefly.data.labels import labels_of
 from onthefly.generators.adapting import adapted, merged
 from onthefly.generators.attributes import Attributes
 from onthefly.generators.augmented import NUMBERS
-from onthefly.generators.card import Card, new_card
+from onthefly.generators.card import Card, checked_about, new_card
 from onthefly.generators.checkpoint import read_parts
 from onthefly.generators.cost import cost_of
 from onthefly.generators.course import Course
@@ -111,7 +111,7 @@ def train(
     >>> generator.sample(torch.tensor([3]), torch.tensor([1])).shape
     torch.Size([1, 1, 8, 8])
     """
-    kind = family_of(family)
+    kind, about = family_of(family), checked_about(about or {})
     if privacy is not None:
         check_asked(kind.name, kind.trainer, balance, held_out)
     balance = ("uniform" if privacy is None else "natural") if balance is None else balance
@@ -149,8 +149,7 @@ def train(
         trainer = PrivateTrainer(
             cast(Separable, trainer), privacy, samples=sum(shown.count), batch_size=batch_size, steps=steps
         )
-    known = {**(about or {}), "augmented": numbers or None, "init": None if init is None else _named(Path(init))}
-    known["privacy"] = None  # nobody says so but the training itself
+    known = {**about, "augmented": numbers or None, "init": None if init is None else _named(Path(init))}
     card = new_card(kind.name, asdict(made), shown.spec, shown.coding, {}, **known)
     how = {"steps": steps, "batch_size": batch_size, "balance": str(balance), "held_out": held_out, "seed": seed}
     course = Course(
@@ -185,7 +184,9 @@ def train(
     with tqdm(total=steps, desc=f"training {family}", unit="step", disable=not progress) as bar:
         course.run(batches, bar, draw)
     told = {**card, **_told(course, shown, how)}
-    return frozen({**told, "cost": cost_of(frozen(told))})
+    made = frozen({**told, "cost": cost_of(frozen(told))})
+    course.finish()
+    return made
 
 
 def _told(course: Course, shown: Shown, how: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,6 +210,11 @@ def _gone_on_from(path: Path, kind: Family, config: Any, coding: str | None, aug
         raise ValueError(
             f"train: expected config, coding and augment to be left to {path}, from which it goes on, found config="
             f"{config!r}, coding={coding!r}, augment={augment}; leave them out"
+        )
+    if getattr(parts.config, "student", False):
+        raise ValueError(
+            f"train: expected a checkpoint that was trained on samples to go on from, found a student in {path}; go on "
+            "from its teacher, and distill again"
         )
     return parts
 

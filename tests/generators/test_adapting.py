@@ -1,5 +1,6 @@
 """Few-shot: a checkpoint gone on with for other classes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from onthefly.generators import load, read_card, save, train
+from onthefly.generators import distill, load, read_card, save, train
 from onthefly.generators.adapting import adapted, merged
 from onthefly.generators.checkpoint import read_parts
 from onthefly.generators.families import FAMILIES
@@ -119,3 +120,17 @@ def test_bad_input(
 def test_other_images(paths: dict[str, Path], refused: Any) -> None:
     data = TensorDataset(torch.rand(6, 1, 9, 9), torch.arange(6) % 2)
     refused(lambda: train("vae", data, init=paths["vae"], steps=1), "float32[1, 8, 8]", "found float32[1, 9, 9]")
+
+
+def test_classes_without_names_are_known_by_number(paths: dict[str, Path]) -> None:
+    kind, known = read_parts(paths["vae"])
+    network = adapted(kind, known, replace(target_of(known.spec, known.coding), classes=7), None)
+    rows = merged(network, kind, replace(known.target, classes=7), known.config).state_dict()[
+        "decoder.embedding.weight"
+    ]
+    assert torch.equal(rows[:5].mean(dim=0), rows[5])
+
+
+def test_a_student_is_not_gone_on_from(paths: dict[str, Path], refused: Any) -> None:
+    student = save(distill(paths["diffusion"], steps=2, pairs=64, progress=False), "student.safetensors")
+    refused(lambda: train("diffusion", Squares(NEW, 6), init=student, steps=1), "found a student", "distill again")

@@ -1,5 +1,6 @@
 """Attributes: drawn from keys, as asked, and obeyed by what is trained on them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch.utils.data import TensorDataset
 from onthefly.data.conditions import Category, Interval
 from onthefly.generators import load, save, train
 from onthefly.generators.attributes import Attributes
+from onthefly.generators.identity import identity
 
 CONDITIONS = {"speaker": Category(("anna", "ben", "cleo")), "rotation": Interval(-30.0, 30.0)}
 KEYS = torch.arange(20000)
@@ -110,4 +112,14 @@ def test_conditions_are_in_the_card(path: Path) -> None:
 
 def test_conditions_of_a_generator_without_any(path: Path, refused: Any) -> None:
     refused(lambda: load(path, attributes={"speaker": "ben"}), "light, side", "speaker")
-    refused(lambda: load(path, step=3), "vae: load", "no options of its own", "step")
+    refused(lambda: load(path, step=3), "vae: load", "expected interpolate", "step")
+
+
+def test_they_are_part_of_which_generator_it_is(path: Path) -> None:
+    asked = [{}, {"side": "left"}, {"side": "right"}, {"light": (0.2, 0.4)}, {"light": [0.2, 0.4]}]
+    found = [identity(load(path, attributes=one)) for one in asked]
+    hashes = [one["sha256"] for one in found]
+    assert hashes[3] == hashes[4]
+    assert len(set(hashes)) == 4
+    again = load(path, attributes=json.loads(json.dumps(found[3]))["attributes"])
+    assert identity(again)["sha256"] == hashes[3]

@@ -1,5 +1,6 @@
 """The course of a training: gone on with after a kill, ended where it helps no more, the best kept."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from onthefly.generators import course, save, train
+from onthefly.generators import course, save, train, training
 from onthefly.generators.families import FAMILIES
 from onthefly.generators.saved import read_state, write_state
 
@@ -108,6 +109,67 @@ def test_an_unfinished_write_leaves_the_state_of_before() -> None:
     with pytest.raises(TypeError):
         write_state({"step": Unwritable()}, Path("one.state"))
     assert read_state(Path("one.state")) == {"step": 1}
+
+
+def test_an_interrupt_waits_for_the_step_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = bytes_of(trained())
+    trainer, calls = FAMILIES["vae"].trainer, []
+    step = trainer.step
+
+    def interrupted(self: Any, *batch: Any) -> Any:
+        calls.append(batch)
+        if len(calls) == 5:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, *batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "step", interrupted)
+        made = trained(resume="going.state")
+    assert made.card["training"]["steps"] == 5
+    assert read_state(Path("going.state"))["done"] == 5
+    assert bytes_of(trained(resume="going.state")) == expected
+
+
+def test_half_a_step_is_not_gone_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = bytes_of(trained())
+    killed_at(4, "vae", monkeypatch)
+    trainer: Any = FAMILIES["vae"].trainer
+
+    def impatient(self: Any, *batch: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "step", impatient)
+        trained(resume="going.state")
+    assert read_state(Path("going.state"))["done"] == 4
+    assert bytes_of(trained(resume="going.state")) == expected
+
+
+def test_the_state_stays_until_there_is_a_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = bytes_of(trained())
+
+    def full(*_: Any) -> Any:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "cost_of", full)
+        with pytest.raises(MemoryError):
+            trained(resume="going.state")
+    assert bytes_of(trained(resume="going.state")) == expected
+    assert not Path("going.state").exists()
+
+
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ({"data": Path("x")}, ("something else", "PosixPath")),
+        ({"score": float("nan")}, ("something else",)),
+        ({"format": 7, "training": 1}, ("doesn't say by itself", "format, training")),
+    ],
+)
+def test_what_a_card_cannot_say(about: Any, words: tuple[str, ...], refused: Any) -> None:
+    refused(lambda: trained(about=about), "about: expected", "found", *words)
 
 
 def scoring(scores: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
