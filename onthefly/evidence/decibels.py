@@ -36,7 +36,8 @@ def si_sdr(clean: Tensor, found: Tensor) -> Tensor:
 def _of_power_1(wave: Tensor) -> Tensor:
     """``float64[N, T]``; silence stays silent."""
     flat = wave.flatten(1).double()
-    return flat / flat.norm(dim=1, keepdim=True).clamp(min=1e-300)
+    size: Tensor = flat.norm(dim=1, keepdim=True)
+    return flat / size.clamp(min=1e-300)
 
 
 def _power(wave: Tensor) -> Tensor:
