@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from onthefly.generators.denoisers import GridDenoiser, VectorDenoiser
-from onthefly.generators.family import Family, Parts
+from onthefly.generators.family import WIDEST, Family, Parts, check_sizes
 from onthefly.generators.frozen import NetworkGenerator
 from onthefly.generators.sampler import DiffusionSampling, Sampler, signed
 from onthefly.generators.target import Target
@@ -31,7 +31,7 @@ _AVERAGE = 0.998
 _UNTOLD = 0.1  # the share of samples whose class isn't told
 _SCALE = 0.5
 _CLIP = 1.0
-_DEEPEST = 16
+_DEEPEST = 16  # blocks a level
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ class DiffusionConfig:
     student: bool = False
 
     def __post_init__(self) -> None:
-        if self.depth > _DEEPEST:
-            raise ValueError(f"depth: expected {_DEEPEST} blocks a level or fewer, found {self.depth}; leave it out")
+        check_sizes(self, width=WIDEST, depth=_DEEPEST)
         if self.network not in _NETWORKS:
             raise ValueError(
                 f"network: expected one of {', '.join(_NETWORKS)}, found {self.network!r}; leave it out for 'small'"

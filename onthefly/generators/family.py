@@ -15,6 +15,9 @@ from onthefly.generators.running import Call
 from onthefly.generators.target import Target
 from onthefly.generators.trainer import Trainer
 
+WIDEST = 65536  # numbers side by side: more are nobody's, and only meant to cost time or memory
+DEEPEST = 64  # layers one after the other
+
 
 @dataclass(frozen=True)
 class Plain:
@@ -61,6 +64,18 @@ def target_of(spec: Spec, coding: Coding, augmented: int = 0) -> Target:
     when it was trained."""
     conditions = sum(one.size for one in spec.conditions.values())
     return Target(coding.shape, spec.classes.count, coding.bounded, conditions + augmented, coding.tokens)
+
+
+def check_sizes(config: Any, **most: int) -> None:
+    """Refuse a config, whoever wrote the card that it is of, with sizes beyond these, by name.
+
+    >>> from types import SimpleNamespace
+    >>> check_sizes(SimpleNamespace(width=64), width=WIDEST)
+    """
+    for name, limit in most.items():
+        size = getattr(config, name)
+        if size > limit:
+            raise ValueError(f"{name}: expected {limit} or less, found {size}; leave it out")
 
 
 def latent_generator(parts: Parts, sampling: Plain) -> NetworkGenerator:  # noqa: ARG001 - as every family's

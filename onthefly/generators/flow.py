@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from onthefly.extras import require
-from onthefly.generators.family import Family, Parts, Plain
+from onthefly.generators.family import DEEPEST, WIDEST, Family, Parts, Plain, check_sizes
 from onthefly.generators.latent import LatentGenerator
 from onthefly.generators.networks import decoder, encoder
 from onthefly.generators.target import Target
@@ -52,6 +52,9 @@ class FlowConfig:
     couplings: int = 6
     bins: int = 8
 
+    def __post_init__(self) -> None:
+        check_sizes(self, latent=WIDEST, width=WIDEST, couplings=DEEPEST, bins=WIDEST)
+
 
 class FlowNetwork(nn.Module):
     """A flow from noise to codes; and, for images and signals, a decoder of these.
@@ -62,12 +65,16 @@ class FlowNetwork(nn.Module):
 
     Raises:
         ImportError: without zuko, naming the extra that brings it.
+        ValueError: for rows of more than 65,536 numbers.
     """
 
     def __init__(self, target: Target, config: FlowConfig) -> None:
         super().__init__()
+        size = size_of(target, config)
+        if size > WIDEST:
+            raise ValueError(f"flow: expected rows of {WIDEST} numbers or fewer, found {size}; take another family")
         self.kind = nn.Embedding(target.classes, _KIND)
-        self.flow = _Couplings(size_of(target, config), _KIND + target.conditions, config)
+        self.flow = _Couplings(size, _KIND + target.conditions, config)
         self.decoder = decoder(target, config.latent, config.width) if target.sides else None
 
     def forward(self, noise: Tensor, label: Tensor, conditions: Tensor | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from onthefly.generators.diff_augment import diff_augment
 from onthefly.generators.distance import distance_by_class
-from onthefly.generators.family import Family
+from onthefly.generators.family import WIDEST, Family, check_sizes
 from onthefly.generators.networks import decoder, encoder
 from onthefly.generators.target import Target
 from onthefly.generators.trainer import Losses, Trainer
@@ -42,6 +42,9 @@ class GANConfig:
 
     latent: int = 64
     width: int = 32
+
+    def __post_init__(self) -> None:
+        check_sizes(self, latent=WIDEST, width=WIDEST)
 
 
 def build_gan(target: Target, config: GANConfig) -> nn.Module:

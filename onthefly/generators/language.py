@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from onthefly.extras import require
-from onthefly.generators.family import Family
+from onthefly.generators.family import DEEPEST, WIDEST, Family, check_sizes
 from onthefly.generators.target import Target
 from onthefly.generators.trainer import Losses, Trainer
 from onthefly.generators.writing import LanguageGenerator, Writing
+from onthefly.mixing.given import at_least_one
 
 _LEARNING_RATE = 3e-3
 _WEIGHT_DECAY = 0.1
@@ -43,6 +44,11 @@ class LanguageConfig:
     dropout: float = 0.1
     vocabulary: int = 1000
     context: int | None = None
+
+    def __post_init__(self) -> None:
+        check_sizes(self, width=WIDEST, layers=DEEPEST)
+        if self.context is not None:
+            at_least_one(self.context, "context")
 
 
 class ClassGPT2(nn.Module):

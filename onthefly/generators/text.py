@@ -17,6 +17,7 @@ from torch import Tensor
 from onthefly.data.spec import Field
 from onthefly.extras import require
 from onthefly.generators.coding import Coding
+from onthefly.mixing.given import at_least_one
 
 _LEAST = 2  # times that a pair must occur to become a token
 _SHOWN = 40  # characters of a text in a message
@@ -83,7 +84,7 @@ class Text(Coding):
                 f"{_short(samples[row])}; write config={{'context': {longest}}}, which the longest one needs, or leave "
                 "it out"
             )
-        coding.shape = (longest if context is None else context,)
+        coding.shape = (longest if context is None else at_least_one(context, "context"),)
         return coding
 
     def encode(self, samples: Sequence[str]) -> Tensor:
@@ -113,7 +114,7 @@ class Text(Coding):
 
     @classmethod
     def from_json(cls, field: Field, data: Mapping[str, Any]) -> Self:
-        return cls(field, data["merges"], data["context"])
+        return cls(field, data["merges"], at_least_one(data["context"], "context"))
 
     def _pieces(self, texts: Sequence[str]) -> Iterator[list[int]]:
         return (self._tokenizer.encode(text).ids for text in texts)

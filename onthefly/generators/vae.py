@@ -18,7 +18,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from onthefly.generators.family import Family, Parts
+from onthefly.generators.family import WIDEST, Family, Parts, check_sizes
 from onthefly.generators.latent import LatentGenerator
 from onthefly.generators.networks import decoder, encoder
 from onthefly.generators.target import Target
@@ -45,6 +45,9 @@ class VAEConfig:
     latent: int = 16
     width: int = 32
     encoder: bool = True
+
+    def __post_init__(self) -> None:
+        check_sizes(self, latent=WIDEST, width=WIDEST)
 
 
 @dataclass(frozen=True)

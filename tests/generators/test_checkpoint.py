@@ -130,7 +130,8 @@ def test_weights_that_are_not_finite(path: Path, refused: Any) -> None:
         (lambda card: card | {"training": {"samples_of_each_class": [1, 1]}}, ("to be 4 counts", "[1, 1]")),
         (lambda card: card | {"training": {"samples_of_each_class": [1, 1, "x", 2]}}, ("to be 4 counts", "'x'")),
         (lambda card: reshaped(card, []), ("describes a generator", "out of range")),
-        (lambda card: card | {"config": {"width": 10**6}}, ("not those of its card",)),
+        (lambda card: card | {"config": {"width": 10**4}}, ("not those of its card",)),
+        (lambda card: card | {"config": {"width": 10**12}}, ("width: expected 65536 or less", str(10**12))),
     ],
 )
 def test_cards_that_are_not_ours(path: Path, change: Any, words: tuple[str, ...], refused: Any) -> None:

@@ -39,6 +39,20 @@ def test_backbones_take_any_shape(shape: tuple[int, ...], conditions: int, bound
     assert encoder(target, features=5, width=4)(made).shape == (2, 5)
 
 
+@pytest.mark.parametrize(
+    ("family", "size"),
+    [
+        (name, field.name)
+        for name, family in FAMILIES.items()
+        for field in fields(family.config)
+        if type(field.default) is int and field.name != "vocabulary"  # of which nothing is built
+    ],
+)
+def test_sizes_that_a_card_may_lie_about_are_bounded(family: str, size: str, refused: Any) -> None:
+    """What is built of them costs time, and of some memory, before it is compared with the weights."""
+    refused(lambda: FAMILIES[family].configure({size: 65537}), f"{size}: expected", "or less, found 65537", "leave it")
+
+
 @pytest.mark.parametrize("family", PIXELS)
 @pytest.mark.parametrize("shape", OTHERS)
 def test_families_train_on_signals_and_rows(family: str, shape: tuple[int, ...]) -> None:

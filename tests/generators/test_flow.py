@@ -77,6 +77,11 @@ def test_loading_draws_nothing(made: Any) -> None:
     assert torch.equal(again.sample(labels, keys), made.sample(labels, keys))
 
 
+def test_what_is_too_much_for_a_flow_takes_no_memory(refused: Any) -> None:
+    with torch.device("meta"):
+        refused(lambda: FlowNetwork(Target((10**12,), 2), FlowConfig()), "rows of 65536 numbers", str(10**12), "family")
+
+
 def test_a_rare_class_counts_as_others_in_the_score() -> None:
     torch.manual_seed(0)
     trainer = FlowTrainer(Target((2,), 2, bounded=False), FlowConfig(width=4), torch.device("cpu"), steps=1)

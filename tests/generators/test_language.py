@@ -233,6 +233,7 @@ def test_bad_samples_are_refused(refused: Any) -> None:
     images = TensorDataset(torch.rand(4, 1, 8, 8), torch.arange(4) % 2)
     refused(lambda: trained(images), "samples that a language can make (text)", "unit", "another family")
     refused(lambda: train("vae", Messages(), steps=1), "samples that a vae can make", "text", "another family")
+    refused(lambda: trained(config={**SMALL, "context": "long"}), "context: expected a whole number", "'long'")
     refused(lambda: trained(config={**SMALL, "context": 3}), "text:", "at most 3 tokens", "row 0", "'context'")
 
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from onthefly.generators import from_module, load, save
+from onthefly.generators import from_module, load, save, train
 from onthefly.generators.families import FAMILIES
 from onthefly.generators.identity import identity
 from onthefly.generators.latent import LatentGenerator
-from onthefly.generators.running import BFLOAT16_ERROR
+from onthefly.generators.running import BFLOAT16_ERROR, check_bfloat16
 from onthefly.testing import CountingGenerator
 from tests import laws
 from tests.laws import _random_states
@@ -144,6 +144,27 @@ def test_bfloat16_is_refused_where_it_would_make_something_else(
         monkeypatch.setitem(FAMILIES, name, replace(family, bfloat16=False))
     refused(lambda: load(path, dtype="bfloat16"), "dtype: expected 'float32'", "found 'bfloat16'", "leave dtype= out")
     assert load(path, dtype="float32").dtype == torch.float32
+
+
+def test_bfloat16_of_rows_whose_values_may_be_missing(refused: Any) -> None:
+    expected = torch.tensor([[0.0, torch.nan], [10.0, 5.0]])
+    check_bfloat16(expected + 0.1, expected, None)
+    check_bfloat16(expected[:1, 1:], expected[:1, 1:], None)
+    refused(lambda: check_bfloat16(expected + 1, expected, None), "within 0.02", "found 0.1;")
+    refused(lambda: check_bfloat16(expected.nan_to_num(3), expected, None), "missing", "leave dtype= out")
+    refused(lambda: check_bfloat16(expected, expected.nan_to_num(3), None), "missing", "leave dtype= out")
+    refused(lambda: check_bfloat16(expected / 0, expected, None), "missing", "leave dtype= out")  # 0 / 0
+    refused(lambda: check_bfloat16(expected + torch.inf, expected, None), "within 0.02", "found inf")
+
+
+def test_a_generator_of_rows_with_missing_values_runs_in_bfloat16() -> None:
+    rows = torch.randn(40, 2, generator=torch.Generator().manual_seed(0)).round()
+    rows[::2, 1] = torch.nan
+    plain = train("vae", TensorDataset(rows, torch.arange(40) % 2), steps=1, progress=False)
+    labels, keys = torch.arange(50) % 2, torch.arange(50)
+    assert plain.sample(labels, keys).isnan().any()
+    made = plain.running(dtype="bfloat16").sample(labels, keys)
+    assert made.isnan().any()
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,12 @@ def test_a_card_with_other_merges_is_refused(merge: str, refused: Any) -> None:
     refused(lambda: Text(FIELD, [merge], 8), "merges", repr(merge), "fit the coding again")
 
 
+@pytest.mark.parametrize("context", ["x", 0, -1, 2.5, None])
+def test_a_card_without_a_length_is_refused(context: Any, refused: Any) -> None:
+    data = KNOWN.to_json() | {"context": context}
+    refused(lambda: Text.from_json(FIELD, data), "context: expected a whole number", repr(context))
+
+
 def test_frequent_pieces_are_one_token_and_equal_texts_give_equal_tokens() -> None:
     assert KNOWN.tokens <= 281
     assert (KNOWN.encode(["call now"])[0] != KNOWN.end).sum() < 5
