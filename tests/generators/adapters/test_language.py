@@ -181,6 +181,38 @@ def test_weights_in_shards(gpt2: Path, tmp_path: Path, refused: Any) -> None:
     refused(lambda: from_transformers(index.parent, prompts=PROMPTS), "nothing but safetensors", "'w.bin'")
 
 
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def with_config(folder: Path, **changed: Any) -> None:
+    (folder / "config.json").write_text(json.dumps({**json.loads((folder / "config.json").read_text()), **changed}))
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda path: cut(path / "model.safetensors"), ("a causal language model", "SafetensorError")),
+        (lambda path: with_config(path, n_embd=20), ("a causal language model", "mismatch")),
+        (lambda path: with_config(path, n_head=0), ("a causal language model",)),
+        (lambda path: with_config(path, n_layer=[]), ("a causal language model",)),
+        (lambda path: with_config(path, n_layer=3), ("weights without transformer.h.2",)),
+        (lambda path: with_config(path, model_type="no such"), ("a causal language model", "no such")),
+        (lambda path: with_config(path, quantization_config={"quant_method": "awq"}), ("a causal language model",)),
+        (lambda path: (path / "tokenizer.json").write_text("[]"), ("a tokenizer",)),
+    ],
+)
+def test_folders_that_are_broken(gpt2: Path, tmp_path: Path, harm: Any, words: tuple[str, ...], refused: Any) -> None:
+    shutil.copytree(gpt2, tmp_path / "broken")
+    harm(tmp_path / "broken")
+    refused(
+        lambda: from_transformers(tmp_path / "broken", prompts=PROMPTS),
+        "from_transformers: expected",
+        *words,
+        "copy",
+    )
+
+
 def test_what_it_cannot_do(gpt2: Path, refused: Any) -> None:
     gen = from_transformers(gpt2, prompts=PROMPTS, max_tokens=4)
     refused(lambda: gen.running(compile=True), "running", "TransformersGenerator", error=TypeError)
