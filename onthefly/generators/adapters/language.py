@@ -89,8 +89,9 @@ def from_transformers(
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        ValueError: for a folder of pickles only, that asks for code of its own, or holds another kind of model; for a
-            class without a prompt, and a prompt too long for the model.
+        ValueError: for a folder of pickles only, that asks for code of its own, holds another kind of model, lacks
+            weights, or has some that are NaN; for one that doesn't load; for a class without a prompt, and a prompt
+            too long for the model.
         ImportError: without ``transformers``, saying what to install.
 
     >>> from tempfile import mkdtemp

@@ -35,7 +35,8 @@ def load_network(folder: Folder, part: Path, what: str, load: Callable[..., Any]
     """The same of a network, in float32 and frozen.
 
     Raises:
-        ValueError: if it doesn't load, or lacks weights, which a library leaves empty or draws.
+        ValueError: if it doesn't load, or lacks weights, which a library leaves empty or draws; or some are NaN or
+            infinite.
     """
     files = {"use_safetensors": True, "variant": variant(part)}
     network, report = loaded(folder, part, what, load, output_loading_info=True, **files, **options)
@@ -45,7 +46,14 @@ def load_network(folder: Folder, part: Path, what: str, load: Callable[..., Any]
             f"{folder.where}: expected {what} in {part}, found weights without {', '.join(missing[:3])}; copy them "
             "again, or take a folder that has them"
         )
-    return network.float().eval().requires_grad_(False)
+    network = network.float().eval().requires_grad_(False)
+    for name, parameter in network.named_parameters():
+        if not parameter.isfinite().all():
+            raise ValueError(
+                f"{folder.where}: expected finite weights in {part}, found NaN or infinite ones in {name}; copy them "
+                "again, or take a folder whose training didn't diverge"
+            )
+    return network
 
 
 def load_tokenizer(folder: Folder, part: Path, kind: Any, **options: Any) -> Any:

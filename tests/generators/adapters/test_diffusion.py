@@ -281,6 +281,22 @@ def test_broken_tokenizers_and_text_encoders(folders: dict[str, Path], refused: 
     refused(lambda: from_diffusers(folder, steps=2, prompts=PROMPTS), "a tokenizer", "found none")
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        (f"unet/{WEIGHTS}", "conv_in.bias"),
+        (f"vae/{WEIGHTS}", "decoder.conv_out.weight"),
+        ("text_encoder/model.safetensors", "final_layer_norm.bias"),
+    ],
+)
+def test_weights_that_are_not_finite(folders: dict[str, Path], file: str, name: str, refused: Any) -> None:
+    folder = index_of(folders["stable"])
+    tensors = load_file(folder / file)
+    tensors[name].view(-1)[0] = float("nan")
+    save_file(tensors, folder / file, {"format": "pt"})
+    refused(lambda: from_diffusers(folder, prompts=PROMPTS), "from_diffusers: expected finite weights", name)
+
+
 @pytest.mark.parametrize("labels", [[1, 2, 3], "cat", {"a": "cat"}, {"0": "cat"}, 3])
 def test_names_that_are_no_names(folders: dict[str, Path], labels: Any) -> None:
     assert from_diffusers(index_of(folders["dit"], id2label=labels), steps=1).classes.names is None

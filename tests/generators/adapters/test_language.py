@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader, Dataset
 
 import onthefly
@@ -210,6 +211,20 @@ def test_folders_that_are_broken(gpt2: Path, tmp_path: Path, harm: Any, words: t
         "from_transformers: expected",
         *words,
         "copy",
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_not_finite(gpt2: Path, tmp_path: Path, value: float, refused: Any) -> None:
+    shutil.copytree(gpt2, tmp_path / "nan")
+    tensors = load_file(gpt2 / "model.safetensors")
+    tensors["transformer.h.1.mlp.c_fc.bias"][3] = value
+    save_file(tensors, tmp_path / "nan" / "model.safetensors", {"format": "pt"})
+    refused(
+        lambda: from_transformers(tmp_path / "nan", prompts=PROMPTS),
+        "from_transformers: expected finite weights",
+        "transformer.h.1.mlp.c_fc.bias",
+        "copy them again",
     )
 
 
