@@ -56,14 +56,14 @@ class DiT(Latents):
         return first(self.transformer(samples, timestep=times, class_labels=told, return_dict=False))
 
 
-def _as_classes(classes: Any, count: int, labels: Mapping[str, str] | None) -> Classes:
+def _as_classes(classes: Any, count: int, labels: Any) -> Classes:
     """As many as the network has, by the names given, or by those of its own."""
     if classes is not None:
         known = Classes.of(classes)
         if known.count != count:
             raise ValueError(f"classes: expected the {count} that it was trained on, in order, found {known}")
         return known
-    if labels is None or {int(number) for number in labels} != set(range(count)):
+    if not isinstance(labels, Mapping) or set(labels) != {str(number) for number in range(count)}:
         return Classes.of(count)
-    names = [label.partition(",")[0].strip() for _, label in sorted(labels.items(), key=lambda item: int(item[0]))]
+    names = [str(labels[str(number)]).partition(",")[0].strip() for number in range(count)]
     return Classes.of([name if names.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(names)])

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from onthefly.extras import require
 from onthefly.generators.adapters.folder import Folder
+from onthefly.generators.adapters.loading import load_tokenizer
 from onthefly.generators.adapters.network import Latents, Options, as_guidance, as_size, first, load_part
 from onthefly.generators.adapters.prompts import Prompts
 
@@ -78,9 +79,8 @@ class TextToImage(Latents):
 def _embedded(folder: Folder, texts: list[str]) -> Tensor:
     """``float32[P, L, D]`` of P prompts."""
     transformers = require("transformers", extra="diffusion")
-    tokenizer = getattr(transformers, folder.index["tokenizer"][1]).from_pretrained(
-        folder.part("tokenizer", weights=False), local_files_only=True
-    )
+    kind = getattr(transformers, folder.index["tokenizer"][1])
+    tokenizer = load_tokenizer(folder, folder.part("tokenizer", weights=False), kind)
     encoder = load_part(folder, "text_encoder", "CLIPTextModel", "transformers")
     room = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
     tokens = tokenizer(texts, padding="max_length", max_length=room, truncation=False, return_tensors=None)

@@ -104,8 +104,8 @@ def from_diffusers(
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        ValueError: for a folder of pickles only, or that asks for code of its own; for another pipeline; and for
-            options that it doesn't have.
+        ValueError: for a folder of pickles only, that asks for code of its own, lacks weights, or has some that are
+            NaN; for one that doesn't load; for another pipeline; and for options that it doesn't have.
         ImportError: without ``diffusers``, saying what to install.
 
     >>> from tempfile import mkdtemp

@@ -39,7 +39,7 @@ class Folder:
                 f"{where}: expected a folder with {index}, as save_pretrained writes it, found "
                 f"{', '.join(files) or 'nothing'} in {path}; give the folder that holds {index}"
             )
-        self.index = self._read(self.path / index)
+        self.index = self._table(self.path / index)
         self._refuse_code()
 
     def part(self, name: str, weights: bool = True) -> Path:
@@ -71,7 +71,7 @@ class Folder:
     def _check_named(self, part: Path) -> None:
         """A library opens what an index or a configuration names, pickles and files elsewhere too."""
         for file in sorted({*part.glob("*.safetensors*.json"), *part.glob("*config*.json")}):
-            for name in _files(self._read(file)):
+            for name in _files(self._table(file)):
                 if not isinstance(name, str) or Path(name).name != name or not name.endswith(_OPENED):
                     raise ValueError(
                         f"{self.where}: expected nothing but safetensors in {part} to be named by {file.name}, found "
@@ -81,7 +81,7 @@ class Folder:
 
     def _refuse_code(self) -> None:
         for file in sorted([*self.path.glob("*.json"), *self.path.glob("*/*config.json")]):
-            named = sorted(set(_named(self._read(file))))
+            named = sorted(_named(self._table(file) if file.name.endswith("config.json") else self._read(file)))
             if named:
                 raise ValueError(
                     f"{self.where}: expected a folder without code, found {', '.join(named)} in {file}, which asks for "
@@ -89,10 +89,19 @@ class Folder:
                     "network to from_module(), or write a FrozenGenerator around it"
                 )
 
+    def _table(self, file: Path) -> dict[str, Any]:
+        read = self._read(file)
+        if not isinstance(read, dict):
+            raise ValueError(
+                f"{self.where}: expected names and values in {file}, as save_pretrained writes them, found a "
+                f"{type(read).__name__}; copy it again"
+            )
+        return read
+
     def _read(self, file: Path) -> Any:
         try:
             return json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise ValueError(f"{self.where}: {file} is not JSON ({error}); copy it again") from error
 
 
@@ -115,9 +124,14 @@ def _files(config: Any) -> Iterator[Any]:
         yield config["transformers_weights"]
 
 
-def _named(config: Any) -> Iterator[str]:
+def _named(config: Any) -> set[str]:
     """Keys under which a configuration names code, at any depth."""
-    if isinstance(config, Mapping):
-        yield from (key for key in _CODE if config.get(key))
-        for inside in config.values():
-            yield from _named(inside)
+    found, left = set(), [config]
+    while left:  # not by recursion, which a deep one would exhaust
+        inside = left.pop()
+        if isinstance(inside, Mapping):
+            found |= {key for key in _CODE if inside.get(key)}
+            left += inside.values()
+        elif isinstance(inside, list):
+            left += inside
+    return found

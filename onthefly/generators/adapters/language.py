@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from onthefly.data.hermetic import hermetic
 from onthefly.data.spec import Field, Spec
 from onthefly.extras import require
-from onthefly.generators.adapters.folder import Folder, variant
+from onthefly.generators.adapters.folder import Folder
 from onthefly.generators.adapters.foreign import ForeignGenerator
+from onthefly.generators.adapters.loading import load_network, load_tokenizer
 from onthefly.generators.adapters.prompts import Prompts
 from onthefly.generators.decoding import Reader, check_context, check_options, decode_tokens
 from onthefly.generators.padding import side_by_side
 from onthefly.generators.running import device_of
-
-_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 
 
 class TransformersGenerator(ForeignGenerator):
@@ -90,8 +89,9 @@ def from_transformers(
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        ValueError: for a folder of pickles only, that asks for code of its own, or holds another kind of model; for a
-            class without a prompt, and a prompt too long for the model.
+        ValueError: for a folder of pickles only, that asks for code of its own, holds another kind of model, lacks
+            weights, or has some that are NaN; for one that doesn't load; for a class without a prompt, and a prompt
+            too long for the model.
         ImportError: without ``transformers``, saying what to install.
 
     >>> from tempfile import mkdtemp
@@ -114,7 +114,7 @@ def from_transformers(
     transformers = require("transformers", extra="language")
     with hermetic(0):
         network = _model(transformers, opened)
-        tokenizer = _tokenizer(transformers, opened)
+        tokenizer = load_tokenizer(opened, opened.path, transformers.AutoTokenizer, trust_remote_code=False)
     options = {"max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     ends = getattr(network.generation_config, "eos_token_id", None)
     options["eos"] = tokenizer.eos_token_id if ends is None else ends
@@ -125,39 +125,9 @@ def from_transformers(
 
 
 def _model(transformers: Any, folder: Folder) -> Any:
-    loaded, report = _loading(
-        folder,
-        transformers.AutoModelForCausalLM.from_pretrained,
-        use_safetensors=True,
-        variant=variant(folder.path),
-        output_loading_info=True,
-    )
-    if report["missing_keys"]:
-        raise ValueError(
-            f"from_transformers: expected a causal language model in {folder.path}, found "
-            f"{folder.index.get('architectures')} without {', '.join(sorted(report['missing_keys'])[:3])}; take one "
-            "that was trained to continue texts"
-        )
-    return loaded.float().eval().requires_grad_(False)
-
-
-def _tokenizer(transformers: Any, folder: Folder) -> Any:
-    if not any((folder.path / name).is_file() for name in _TOKENIZERS):  # else an empty one would be made
-        raise ValueError(
-            f"from_transformers: expected a tokenizer beside the model, found none in {folder.path}; write it there "
-            "with tokenizer.save_pretrained(folder)"
-        )
-    return _loading(folder, transformers.AutoTokenizer.from_pretrained)
-
-
-def _loading(folder: Folder, load: Any, **options: Any) -> Any:
-    try:
-        return load(folder.path, local_files_only=True, trust_remote_code=False, **options)
-    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"from_transformers: expected a causal language model with its tokenizer in {folder.path}, found "
-            f"{folder.index.get('architectures')}, which doesn't load: {error}; write both there with save_pretrained"
-        ) from error
+    what = f"a causal language model (it says {folder.index.get('architectures')})"
+    load = transformers.AutoModelForCausalLM.from_pretrained
+    return load_network(folder, folder.path, what, load, trust_remote_code=False)
 
 
 def _tokens(tokenizer: Any, texts: list[str]) -> list[list[int]]:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from onthefly.extras import require
-from onthefly.generators.adapters.folder import Folder, variant
+from onthefly.generators.adapters.folder import Folder
+from onthefly.generators.adapters.loading import load_network
 from onthefly.mixing.classes import Classes
 
 Shape = tuple[int, int, int]
@@ -94,10 +95,8 @@ class Latents(Pipeline):
 
 def load_part(folder: Folder, name: str, kind: str, library: str = "diffusers") -> Any:
     """A model among the components, in float32."""
-    part = folder.part(name)
     cls = getattr(require(library, extra="diffusion"), kind)
-    model = cls.from_pretrained(part, local_files_only=True, use_safetensors=True, variant=variant(part))
-    return model.float().eval().requires_grad_(False)
+    return load_network(folder, folder.part(name), f"a {kind}", cls.from_pretrained)
 
 
 def as_guidance(guidance: float | None, usual: float) -> float | None:
@@ -110,7 +109,7 @@ def as_guidance(guidance: float | None, usual: float) -> float | None:
 
 def as_size(size: Any) -> tuple[int, int]:
     """Height and width."""
-    height, width = (size, size) if isinstance(size, int) else (*size, 0)[:2]
+    height, width = (*size, 0)[:2] if isinstance(size, list | tuple) else (size, size)
     if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
         raise ValueError(f"size: expected a number of pixels, or (height, width), found {size!r}; write size=512")
     return height, width

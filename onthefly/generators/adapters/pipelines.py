@@ -8,6 +8,7 @@ from onthefly.extras import require
 from onthefly.generators.adapters.by_class import DiT, Pixels
 from onthefly.generators.adapters.by_text import TextToImage
 from onthefly.generators.adapters.folder import Folder
+from onthefly.generators.adapters.loading import loaded
 from onthefly.generators.adapters.network import Options, Pipeline
 
 
@@ -115,13 +116,13 @@ def scheduler_of(folder: Folder, wanted: Any) -> Any:
     diffusers = require("diffusers", extra="diffusion")
     saved = _scheduler_class(diffusers, folder.index["scheduler"][1])
     part = folder.part("scheduler", weights=False)
-    config = saved.load_config(part, local_files_only=True)
+    config = loaded(folder, part, f"a {saved.__name__}", saved.load_config)
     if "prompts" in KINDS[folder.index["_class_name"]].takes:
         config = {**config, **{name: value for name, value in _MENDED.items() if name in config}}
     cls = saved if wanted is None else _scheduler_class(diffusers, wanted)
     try:
         return cls.from_config(config)
-    except (TypeError, ValueError, NotImplementedError, ImportError) as error:
+    except Exception as error:  # what a configuration holds can make it raise anything
         raise ValueError(
             f"scheduler: {cls.__name__} can't be made from the configuration of {folder.index['scheduler'][1]}: "
             f"{error}; give one that you made"

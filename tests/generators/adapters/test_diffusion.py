@@ -11,6 +11,7 @@ import diffusers
 import pytest
 import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.transforms.functional import resize
@@ -235,6 +236,77 @@ def test_pickles_are_refused(folders: dict[str, Path], refused: Any) -> None:
     weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
     refused(lambda: from_diffusers(folder), "expected safetensors", "model.bin", "safe_serialization=True")
+
+
+def without(file: Path, name: str) -> None:
+    tensors = load_file(file)
+    del tensors[name]
+    save_file(tensors, file, {"format": "pt"})
+
+
+def set_in(file: Path, **changed: Any) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changed}))
+
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda path: without(path / "unet" / WEIGHTS, "conv_in.bias"), ("a UNet2DModel", "without conv_in.bias")),
+        (lambda path: (path / "unet" / WEIGHTS).write_bytes(b"x" * 64), ("a UNet2DModel", "doesn't load")),
+        (lambda path: (path / "unet" / "config.json").unlink(), ("a UNet2DModel", "doesn't load")),
+        (lambda path: set_in(path / "unet" / "config.json", norm_num_groups=0), ("a UNet2DModel", "doesn't load")),
+        (lambda path: set_in(path / "unet" / "config.json", in_channels=4), ("a UNet2DModel", "doesn't load")),
+        (lambda path: (path / "scheduler" / "scheduler_config.json").unlink(), ("a DDPMScheduler", "doesn't load")),
+        (lambda path: (path / "scheduler" / "scheduler_config.json").write_text("[]"), ("names and values", "list")),
+        (lambda path: (path / "model_index.json").write_text("[]"), ("names and values", "list")),
+    ],
+)
+def test_folders_that_are_broken(folders: dict[str, Path], harm: Any, words: tuple[str, ...], refused: Any) -> None:
+    folder = index_of(folders["pixels"])
+    harm(folder)
+    refused(lambda: from_diffusers(folder, steps=2), "from_diffusers: expected", *words, "copy")
+
+
+def test_broken_tokenizers_and_text_encoders(folders: dict[str, Path], refused: Any) -> None:
+    folder = index_of(folders["stable"])
+    without(folder / "text_encoder" / "model.safetensors", "final_layer_norm.bias")
+    refused(lambda: from_diffusers(folder, steps=2, prompts=PROMPTS), "a CLIPTextModel", "final_layer_norm.bias")
+    (folder / "tokenizer" / "tokenizer.json").write_text("[]")
+    refused(lambda: from_diffusers(folder, steps=2, prompts=PROMPTS), "a tokenizer", "doesn't load")
+    for file in (folder / "tokenizer").iterdir():
+        file.unlink()
+    refused(lambda: from_diffusers(folder, steps=2, prompts=PROMPTS), "a tokenizer", "found none")
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        (f"unet/{WEIGHTS}", "conv_in.bias"),
+        (f"vae/{WEIGHTS}", "decoder.conv_out.weight"),
+        ("text_encoder/model.safetensors", "final_layer_norm.bias"),
+    ],
+)
+def test_weights_that_are_not_finite(folders: dict[str, Path], file: str, name: str, refused: Any) -> None:
+    folder = index_of(folders["stable"])
+    tensors = load_file(folder / file)
+    tensors[name].view(-1)[0] = float("nan")
+    save_file(tensors, folder / file, {"format": "pt"})
+    refused(lambda: from_diffusers(folder, prompts=PROMPTS), "from_diffusers: expected finite weights", name)
+
+
+@pytest.mark.parametrize("labels", [[1, 2, 3], "cat", {"a": "cat"}, {"0": "cat"}, 3])
+def test_names_that_are_no_names(folders: dict[str, Path], labels: Any) -> None:
+    assert from_diffusers(index_of(folders["dit"], id2label=labels), steps=1).classes.names is None
+
+
+def test_networks_of_no_size(folders: dict[str, Path], refused: Any) -> None:
+    folder = index_of(folders["pixels"])
+    set_in(folder / "unet" / "config.json", sample_size=None)
+    refused(lambda: from_diffusers(folder, steps=1), "size", "None", "size=512")
+    assert from_diffusers(folder, steps=1, size=8).spec.fields["image"].shape == (3, 8, 8)
 
 
 LONG = "abcdefghijklmnopqrstuvwxyz"

@@ -75,6 +75,7 @@ def test_shards_of_the_folder_are_taken(tmp_path: Path) -> None:
     [
         {"auto_map": {"AutoModelForCausalLM": "modeling.Model"}},
         {"text_config": {"auto_map": {"AutoConfig": "configuration.Config"}}},
+        {"layers": [1, {"auto_map": {"AutoConfig": "configuration.Config"}}]},
         {"trust_remote_code": True},
         {"custom_pipelines": {"x": {}}},
     ],
@@ -83,6 +84,30 @@ def test_shards_of_the_folder_are_taken(tmp_path: Path) -> None:
 def test_folders_that_name_code_are_refused(tmp_path: Path, config: Any, where: str, refused: Any) -> None:
     path = folder(tmp_path / "x", **{"config": {}, where: config})
     refused(lambda: Folder(path, INDEX, "test"), "without code", f"{where}.json", "from_module()")
+
+
+@pytest.mark.parametrize("text", ["[]", '"x"', "3", "null", "[" * 100_000, '{"a":' * 100_000, "\xff"])
+@pytest.mark.parametrize(
+    "name", [INDEX, "tokenizer_config.json", "unet/config.json", "scheduler/scheduler_config.json"]
+)
+def test_configurations_that_are_none(tmp_path: Path, text: str, name: str, refused: Any) -> None:
+    path = folder(tmp_path / "x", config={})
+    (path / name).parent.mkdir(exist_ok=True)
+    (path / name).write_text(text, encoding="latin-1")
+    refused(lambda: Folder(path, INDEX, "test"), "test: ", Path(name).name, "copy it again")
+
+
+def test_other_files_may_be_lists(tmp_path: Path, refused: Any) -> None:
+    path = folder(tmp_path / "x", config={}, modules=[{"idx": 0}])
+    assert Folder(path, INDEX, "test").index == {}
+    (path / "modules.json").write_text('[[{"auto_map": {"AutoModel": "x.Y"}}]]')
+    refused(lambda: Folder(path, INDEX, "test"), "without code", "auto_map", "modules.json")
+
+
+def test_code_is_found_at_any_depth(tmp_path: Path, refused: Any) -> None:
+    path = folder(tmp_path / "x", config={})
+    (path / INDEX).write_text('{"a":[' * 400 + '{"auto_map": "x"}' + "]}" * 400)
+    refused(lambda: Folder(path, INDEX, "test"), "without code", "auto_map")
 
 
 def test_components_that_name_code_are_refused(tmp_path: Path, refused: Any) -> None:

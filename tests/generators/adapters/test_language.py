@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader, Dataset
 
 import onthefly
@@ -179,6 +180,52 @@ def test_weights_in_shards(gpt2: Path, tmp_path: Path, refused: Any) -> None:
     torch.save(model("gpt2").state_dict(), index.parent / "w.bin")
     index.write_text(json.dumps({**named, "weight_map": dict.fromkeys(named["weight_map"], "w.bin")}))
     refused(lambda: from_transformers(index.parent, prompts=PROMPTS), "nothing but safetensors", "'w.bin'")
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def with_config(folder: Path, **changed: Any) -> None:
+    (folder / "config.json").write_text(json.dumps({**json.loads((folder / "config.json").read_text()), **changed}))
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda path: cut(path / "model.safetensors"), ("a causal language model", "SafetensorError")),
+        (lambda path: with_config(path, n_embd=20), ("a causal language model", "mismatch")),
+        (lambda path: with_config(path, n_head=0), ("a causal language model",)),
+        (lambda path: with_config(path, n_layer=[]), ("a causal language model",)),
+        (lambda path: with_config(path, n_layer=3), ("weights without transformer.h.2",)),
+        (lambda path: with_config(path, model_type="no such"), ("a causal language model", "no such")),
+        (lambda path: with_config(path, quantization_config={"quant_method": "awq"}), ("a causal language model",)),
+        (lambda path: (path / "tokenizer.json").write_text("[]"), ("a tokenizer",)),
+    ],
+)
+def test_folders_that_are_broken(gpt2: Path, tmp_path: Path, harm: Any, words: tuple[str, ...], refused: Any) -> None:
+    shutil.copytree(gpt2, tmp_path / "broken")
+    harm(tmp_path / "broken")
+    refused(
+        lambda: from_transformers(tmp_path / "broken", prompts=PROMPTS),
+        "from_transformers: expected",
+        *words,
+        "copy",
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_not_finite(gpt2: Path, tmp_path: Path, value: float, refused: Any) -> None:
+    shutil.copytree(gpt2, tmp_path / "nan")
+    tensors = load_file(gpt2 / "model.safetensors")
+    tensors["transformer.h.1.mlp.c_fc.bias"][3] = value
+    save_file(tensors, tmp_path / "nan" / "model.safetensors", {"format": "pt"})
+    refused(
+        lambda: from_transformers(tmp_path / "nan", prompts=PROMPTS),
+        "from_transformers: expected finite weights",
+        "transformer.h.1.mlp.c_fc.bias",
+        "copy them again",
+    )
 
 
 def test_what_it_cannot_do(gpt2: Path, refused: Any) -> None:
