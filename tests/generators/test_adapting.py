@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
+from onthefly.data.spec import Spec
 from onthefly.generators import distill, load, read_card, save, train
 from onthefly.generators.adapting import adapted, merged
 from onthefly.generators.checkpoint import read_parts
 from onthefly.generators.families import FAMILIES
 from onthefly.generators.family import target_of
+from onthefly.mixing.classes import Classes
 
 SMALL = {"width": 8, "latent": 8, "depth": 1}
 IMAGES = [name for name, family in FAMILIES.items() if "unit" in family.codings]
