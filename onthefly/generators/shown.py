@@ -25,6 +25,7 @@ from onthefly.mixing.plan import MixPlan
 from onthefly.reading.split import held_out as rows_apart
 
 _FITTED = 10_000  # samples that a coding is fitted to
+_SLACK = 1e-4  # how far a signal may leave [-1, 1] by rounding
 
 
 class Batch(NamedTuple):
@@ -228,7 +229,7 @@ class Shown:
             return self._image(image)
         for part in parts(batch):
             if isinstance(part, Tensor) and part.is_floating_point() and part.ndim in (2, 3):
-                return part.float()
+                return _signal(part.float()) if part.ndim == 3 else part.float()
             if isinstance(part, (list, tuple)) and part and isinstance(part[0], str):
                 return list(part)
         raise ValueError(
@@ -245,6 +246,16 @@ class Shown:
                 "normalized=(mean, std), what your transform's Normalize was given"
             )
         return image.float().clamp(0, 1)
+
+
+def _signal(found: Tensor) -> Tensor:
+    most = found.abs().max() if found.numel() else 0.0
+    if not most <= 1 + _SLACK:  # NaN isn't
+        raise ValueError(
+            f"train: expected signals in [-1, 1], found values from {found.min():g} to {found.max():g}; divide all of "
+            "them by the largest there is, and leave out what isn't finite"
+        )
+    return found.clamp(-1, 1)
 
 
 def _checked_share(share: float) -> float:

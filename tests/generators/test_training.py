@@ -107,6 +107,8 @@ def test_the_returned_generator_is_frozen() -> None:
             ("float32[C, H, W] in [0, 1]", "[float32[1, 2, 1, 8, 8], int64[1]]", "ToTensor"),
         ),
         (torch.randn(8, 1, 8, 8) * 9, {}, ("[0, 1]", "values from", "normalized=")),
+        (torch.full((8, 1, 64), 2.0), {}, ("signals in [-1, 1]", "from 2 to 2", "divide")),
+        (torch.full((8, 1, 64), torch.nan), {}, ("signals in [-1, 1]", "from nan to nan", "divide")),
         (torch.zeros(8, 1, 8, 8, dtype=torch.uint8), {}, ("float32[C, H, W]", "uint8", "ToTensor")),
         (torch.rand(8, 1, 8, 8), {"config": {"depth": 3}}, ("vae", "latent, width", "depth")),
         (torch.rand(8, 1, 8, 8), {"labels": [0]}, ("labels", "8 samples")),
