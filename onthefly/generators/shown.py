@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset, default_collate
 
-from onthefly.data.conditions import Condition, condition_of, encoded
+from onthefly.data.conditions import Condition, condition_of, encoded, plain_values
 from onthefly.data.dataset import HostCollate, SyntheticMixDataset
 from onthefly.data.hermetic import hermetic
 from onthefly.data.images import image_in, is_unit
@@ -93,7 +93,7 @@ class Shown:
         name, field = _field_of(first, dataset)
         self._values = _checked_conditions(conditions or {}, len(labels.values))
         if like is None:
-            known: Mapping[str, Condition] = {one: condition_of(values) for one, values in self._values.items()}
+            known: Mapping[str, Condition] = {one: condition_of(values, one) for one, values in self._values.items()}
             kind = coding_of(usual_coding(field) if coding is None else coding)
             self.coding = self._fitted(kind, field, sizes or {})
         else:
@@ -284,13 +284,19 @@ def _check_like(found: Field, expected: Field) -> None:
 
 
 def _checked_conditions(conditions: Mapping[str, Sequence[Any]], count: int) -> dict[str, Sequence[Any]]:
-    for name, values in conditions.items():
+    if not isinstance(conditions, Mapping):
+        raise ValueError(
+            f"conditions: expected a value for each sample, by name, found {conditions!r:.80}; write "
+            'conditions={"speaker": [...]}'
+        )
+    listed = {name: plain_values(conditions[name], name) for name in sorted(conditions)}  # as a card gives them back
+    for name, values in listed.items():
         if len(values) != count:
             raise ValueError(
                 f"conditions: expected a value of {name} for each of {count} samples, found {len(values)}; pass "
                 f"conditions={{{name!r}: [...]}} in the order of the dataset"
             )
-    return dict(sorted(conditions.items()))  # in the order in which a card gives them back
+    return listed
 
 
 def _collate_any(samples: list[Any]) -> Any:

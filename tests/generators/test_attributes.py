@@ -110,4 +110,4 @@ def test_conditions_are_in_the_card(path: Path) -> None:
 
 def test_conditions_of_a_generator_without_any(path: Path, refused: Any) -> None:
     refused(lambda: load(path, attributes={"speaker": "ben"}), "light, side", "speaker")
-    refused(lambda: load(path, step=3), "vae: load", "no options of its own", "step")
+    refused(lambda: load(path, step=3), "vae: load", "expected interpolate", "step")

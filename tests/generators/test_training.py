@@ -79,6 +79,11 @@ def test_normalised_images_are_undone() -> None:
     )
 
 
+def test_conditions_may_be_a_tensor() -> None:
+    made = made_of(torch.rand(8, 1, 8, 8), conditions={"turned": torch.arange(8) % 3})
+    assert str(made.spec.conditions["turned"]) == "one of 0, 1, 2"
+
+
 def test_balance_decides_how_often_a_class_is_shown() -> None:
     data = TensorDataset(torch.rand(20, 1, 8, 8), torch.arange(20) // 18)
     seen: list[int] = []
@@ -113,6 +118,9 @@ def test_the_returned_generator_is_frozen() -> None:
         (torch.rand(8, 1, 8, 8), {"config": {"depth": 3}}, ("vae", "latent, width", "depth")),
         (torch.rand(8, 1, 8, 8), {"labels": [0]}, ("labels", "8 samples")),
         (torch.rand(0, 1, 8, 8), {}, ("at least one sample", "empty")),
+        (torch.rand(8, 1, 8, 8), {"conditions": {"age": [None] * 8}}, ("conditions", "age", "NoneType")),
+        (torch.rand(8, 1, 8, 8), {"conditions": {"age": [[0.0, 1.0]] * 8}}, ("conditions", "age", "found list")),
+        (torch.rand(8, 1, 8, 8), {"conditions": ["age"]}, ("conditions", "by name", "['age']")),
         (torch.rand(8, 1, 8, 8), {"steps": 0}, ("steps of 1 or more", "0")),
         (torch.rand(8, 1, 8, 8), {"steps": -3}, ("steps of 1 or more", "-3")),
     ],
