@@ -130,8 +130,8 @@ def distill(
     8
     """
     for name, value in (("steps", steps), ("batch_size", batch_size), ("pairs", pairs)):
-        if value < 1 or (name == "pairs" and value < 2):
-            raise ValueError(f"distill: expected more {name}, found {value}; leave it out")
+        if type(value) is not int or value < 1 or (name == "pairs" and value < 2):
+            raise ValueError(f"distill: expected more {name}, found {value!r}; leave it out")
     device = torch.device(device) if device is not None else default_device()
     knows = _checked(load(teacher) if isinstance(teacher, (str, Path)) else teacher, device)
     card, spec = dict(knows.card or {}), knows.spec

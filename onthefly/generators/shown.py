@@ -2,13 +2,14 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset, default_collate
+from torch.utils.data import DataLoader, IterableDataset, Subset, default_collate
 
 from onthefly.data.conditions import Condition, condition_of, encoded, plain_values
 from onthefly.data.dataset import HostCollate, SyntheticMixDataset
@@ -26,6 +27,9 @@ from onthefly.reading.split import held_out as rows_apart
 
 _FITTED = 10_000  # samples that a coding is fitted to
 _SLACK = 1e-4  # how far a signal may leave [-1, 1] by rounding
+
+
+_CODINGS = {"image": ["unit"], "audio": ["unit", "log_mel", "stft"], "row": ["table", "unit"], "text": ["text"]}
 
 
 class Batch(NamedTuple):
@@ -95,6 +99,7 @@ class Shown:
         if like is None:
             known: Mapping[str, Condition] = {one: condition_of(values, one) for one, values in self._values.items()}
             kind = coding_of(usual_coding(field) if coding is None else coding)
+            _check_suits(kind, name, field)
             self.coding = self._fitted(kind, field, sizes or {})
         else:
             self.coding, known = like.coding, like.spec.conditions
@@ -258,8 +263,25 @@ def _signal(found: Tensor) -> Tensor:
     return found.clamp(-1, 1)
 
 
+def check_dataset(dataset: Any) -> None:
+    """Refuse what can't be asked for any of its samples."""
+    if isinstance(dataset, IterableDataset) or not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        raise ValueError(
+            f"train: expected a map-style dataset, with len(dataset) and dataset[i], found a {type(dataset).__name__}; "
+            "write list(dataset) if its samples fit in memory"
+        )
+
+
+def _check_suits(kind: type[Coding], name: str, field: Field) -> None:
+    if kind.kind not in _CODINGS[name]:
+        raise ValueError(
+            f"coding: expected one for {field} ({', '.join(_CODINGS[name])}), found {kind.kind!r}; leave it out for "
+            f"{usual_coding(field)!r}"
+        )
+
+
 def _checked_share(share: float) -> float:
-    if not 0 <= share < 1:
+    if not isinstance(share, Real) or not 0 <= share < 1:
         raise ValueError(f"held_out: expected a share from 0 on, below 1, found {share!r}; write held_out=0.1")
     return share
 

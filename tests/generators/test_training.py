@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import TensorDataset
+from torch.utils.data import IterableDataset, TensorDataset
 from torchvision import transforms
 
 import onthefly
@@ -123,6 +123,14 @@ def test_the_returned_generator_is_frozen() -> None:
         (torch.rand(8, 1, 8, 8), {"conditions": ["age"]}, ("conditions", "by name", "['age']")),
         (torch.rand(8, 1, 8, 8), {"steps": 0}, ("steps of 1 or more", "0")),
         (torch.rand(8, 1, 8, 8), {"steps": -3}, ("steps of 1 or more", "-3")),
+        (torch.rand(8, 1, 8, 8), {"steps": 2.5}, ("steps of 1 or more", "2.5")),
+        (torch.rand(8, 1, 8, 8), {"steps": "3"}, ("steps of 1 or more", "'3'")),
+        (torch.rand(8, 1, 8, 8), {"held_out": "x"}, ("held_out", "a share", "'x'")),
+        (torch.rand(8, 1, 8, 8), {"coding": "text"}, ("coding", "(unit)", "'text'", "leave it out for 'unit'")),
+        (torch.rand(8, 1, 8, 8), {"coding": "table"}, ("coding", "(unit)", "'table'")),
+        (torch.rand(8, 1, 64), {"coding": "table"}, ("coding", "(unit, log_mel, stft)", "'table'")),
+        (torch.rand(8, 1, 8, 8), {"config": {"width": True}}, ("a whole number above 0", "True")),
+        (torch.rand(8, 1, 8, 8), {"config": {"encoder": 1}}, ("True or False", "found 1")),
     ],
 )
 def test_bad_input(images: torch.Tensor, options: dict[str, Any], words: tuple[str, ...], refused: Any) -> None:
@@ -131,6 +139,16 @@ def test_bad_input(images: torch.Tensor, options: dict[str, Any], words: tuple[s
 
 def test_an_unknown_family(refused: Any) -> None:
     refused(lambda: train("glow", TensorDataset(torch.rand(1, 1, 4, 4))), "gan, vae", "'glow'")
+
+
+class Endless(IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return iter([(torch.rand(1, 8, 8), 0)])
+
+
+@pytest.mark.parametrize("dataset", [Endless(), iter([(torch.rand(1, 8, 8), 0)])])
+def test_a_dataset_without_places_is_refused(dataset: Any, refused: Any) -> None:
+    refused(lambda: train("vae", dataset, labels=0, steps=1), "expected a map-style", "found a", "list(dataset)")
 
 
 def test_pictures_that_are_not_tensors_are_refused(refused: Any) -> None:
