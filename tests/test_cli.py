@@ -90,6 +90,7 @@ def test_train_on_a_table(type_in: Any) -> None:
         ("--config depth=3", "depth"),
         ("--conditions speaker", "nothing beside their class), found speaker"),
         ("--balance odd", "odd"),
+        ("--device foo", "device: expected one that is there"),
         ("--init none.safetensors", "no file none.safetensors"),
         ("--rate 8000", "leave out rate="),
         ("--dp-epsilon 8", "expected --dp-epsilon and --dp-delta"),

@@ -280,10 +280,10 @@ def _check_suits(kind: type[Coding], name: str, field: Field) -> None:
         )
 
 
-def _checked_share(share: float) -> float:
+def _checked_share(share: Any) -> float:
     if not isinstance(share, Real) or not 0 <= share < 1:
         raise ValueError(f"held_out: expected a share from 0 on, below 1, found {share!r}; write held_out=0.1")
-    return share
+    return float(share)
 
 
 def _field_of(sample: Any, dataset: Any) -> tuple[str, Field]:
@@ -311,7 +311,8 @@ def _checked_conditions(conditions: Mapping[str, Sequence[Any]], count: int) -> 
             f"conditions: expected a value for each sample, by name, found {conditions!r:.80}; write "
             'conditions={"speaker": [...]}'
         )
-    listed = {name: plain_values(conditions[name], name) for name in sorted(conditions)}  # as a card gives them back
+    names = sorted(conditions)  # as a card gives them back
+    listed: dict[str, Sequence[Any]] = {name: plain_values(conditions[name], name) for name in names}
     for name, values in listed.items():
         if len(values) != count:
             raise ValueError(

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from tqdm.auto import tqdm
 
-from onthefly.data.batches import default_device
+from onthefly.data.batches import as_device
 from onthefly.data.hermetic import hermetic
 from onthefly.data.labels import labels_of
 from onthefly.generators.adapting import adapted, merged
@@ -117,7 +117,7 @@ def train(
         check_asked(privacy, kind.name, kind.trainer, balance, held_out)
     balance = ("uniform" if privacy is None else "natural") if balance is None else balance
     held_out = (_HELD_OUT if privacy is None else 0.0) if held_out is None else held_out
-    device = torch.device(device) if device is not None else default_device()
+    device = as_device(device)
     like = None if init is None else _gone_on_from(Path(init), kind, config, coding, augment)
     made, augment = (kind.configure(config or {}), augment) if like is None else (like.config, like.is_augmented)
     steps = (kind.steps if like is None else kind.steps // _QUICKER) if steps is None else steps

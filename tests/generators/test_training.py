@@ -125,6 +125,7 @@ def test_the_returned_generator_is_frozen() -> None:
         (torch.rand(8, 1, 8, 8), {"steps": -3}, ("steps of 1 or more", "-3")),
         (torch.rand(8, 1, 8, 8), {"steps": 2.5}, ("steps of 1 or more", "2.5")),
         (torch.rand(8, 1, 8, 8), {"steps": "3"}, ("steps of 1 or more", "'3'")),
+        (torch.rand(8, 1, 8, 8), {"device": "cuda:99"}, ("device", "one that is there", "'cuda:99'")),
         (torch.rand(8, 1, 8, 8), {"held_out": "x"}, ("held_out", "a share", "'x'")),
         (torch.rand(8, 1, 8, 8), {"coding": "text"}, ("coding", "(unit)", "'text'", "leave it out for 'unit'")),
         (torch.rand(8, 1, 8, 8), {"coding": "table"}, ("coding", "(unit)", "'table'")),
