@@ -63,10 +63,10 @@ def test_train_a_generator_on_a_folder(
 def test_train_on_sounds_with_speakers(type_in: Any, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(12):
         tone = 0.5 * np.sin(np.arange(800) * (0.1 + 0.2 * (number % 2)))
-        Path("sounds").mkdir(exist_ok=True)
-        soundfile.write(f"sounds/{('low', 'high')[number % 2]}_{('anna', 'ben')[number // 6]}_{number}.wav", tone, 8000)
+        Path("sounds.v1").mkdir(exist_ok=True)
+        soundfile.write(f"sounds.v1/{('low', 'high')[number % 2]}_{('anna', 'ben')[number // 6]}_{number}.wav", tone, 8000)
     words = "--family vae --coding unit --steps 2 --workers 0 --config width=4 latent=4 --conditions speaker"
-    type_in("train", "sounds", "--out", "g.safetensors", "--pattern", "{label}_{speaker}_{take}.wav", *words.split())
+    type_in("train", "sounds.v1", "--out", "g.safetensors", "--pattern", "{label}_{speaker}_{take}.wav", *words.split())
     assert "12 samples of 2 classes" in capsys.readouterr().out
     made = load("g.safetensors", attributes={"speaker": "ben"})
     assert made.spec.field.rate == 8000

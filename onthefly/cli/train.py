@@ -112,7 +112,7 @@ def train(
         label=label,
         text=text,
         categorical=categorical or None,
-        attributes=(conditions or None) if Path(source).suffix else None,
+        attributes=(conditions or None) if Path(source).is_file() else None,
         header=header,
     )
     print(found)
