@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -281,7 +280,7 @@ def _check_suits(kind: type[Coding], name: str, field: Field) -> None:
 
 
 def _checked_share(share: Any) -> float:
-    if not isinstance(share, Real) or not 0 <= share < 1:
+    if not isinstance(share, (int, float)) or not 0 <= share < 1:
         raise ValueError(f"held_out: expected a share from 0 on, below 1, found {share!r}; write held_out=0.1")
     return float(share)
 
