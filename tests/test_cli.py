@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from onthefly.cli import main
+from onthefly.cli.train import _config
 from onthefly.demo.story import SETTINGS
 from onthefly.evidence import Bench
 from onthefly.generators import load
@@ -63,14 +64,24 @@ def test_train_a_generator_on_a_folder(
 def test_train_on_sounds_with_speakers(type_in: Any, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(12):
         tone = 0.5 * np.sin(np.arange(800) * (0.1 + 0.2 * (number % 2)))
-        Path("sounds").mkdir(exist_ok=True)
-        soundfile.write(f"sounds/{('low', 'high')[number % 2]}_{('anna', 'ben')[number // 6]}_{number}.wav", tone, 8000)
+        Path("sounds.v1").mkdir(exist_ok=True)
+        soundfile.write(
+            f"sounds.v1/{('low', 'high')[number % 2]}_{('anna', 'ben')[number // 6]}_{number}.wav", tone, 8000
+        )
     words = "--family vae --coding unit --steps 2 --workers 0 --config width=4 latent=4 --conditions speaker"
-    type_in("train", "sounds", "--out", "g.safetensors", "--pattern", "{label}_{speaker}_{take}.wav", *words.split())
+    type_in("train", "sounds.v1", "--out", "g.safetensors", "--pattern", "{label}_{speaker}_{take}.wav", *words.split())
     assert "12 samples of 2 classes" in capsys.readouterr().out
     made = load("g.safetensors", attributes={"speaker": "ben"})
     assert made.spec.field.rate == 8000
     assert made.sample(torch.tensor([0]), torch.tensor([3])).shape == (1, 1, 800)
+
+
+def test_sizes_are_numbers_truths_and_words(type_in: Any, pictures: Path) -> None:
+    words = "--size 8 --steps 1 --workers 0 --family vae --config width=4 latent=4 encoder=False"
+    type_in("train", str(pictures), "--out", "g.safetensors", *words.split())
+    assert load("g.safetensors").card["config"] == {"width": 4, "latent": 4, "encoder": False}  # type: ignore[index]
+    read = _config(["dropout=0.2", "encoder=TRUE", "width=-3", "network=small"])
+    assert repr(read) == "{'dropout': 0.2, 'encoder': True, 'width': -3, 'network': 'small'}"
 
 
 def test_train_on_a_table(type_in: Any) -> None:
@@ -88,8 +99,10 @@ def test_train_on_a_table(type_in: Any) -> None:
     [
         ("--config width", "expected NAME=VALUE, found 'width'"),
         ("--config depth=3", "depth"),
+        ("--config width=-3", "expected a whole number above 0, found -3"),
         ("--conditions speaker", "nothing beside their class), found speaker"),
         ("--balance odd", "odd"),
+        ("--device foo", "device: expected one that is there"),
         ("--init none.safetensors", "no file none.safetensors"),
         ("--rate 8000", "leave out rate="),
         ("--dp-epsilon 8", "expected --dp-epsilon and --dp-delta"),

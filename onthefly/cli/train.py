@@ -56,7 +56,7 @@ def train(
         batch_size: samples in a batch.
         balance: how often classes are shown: uniform for equally, as by default, natural for as they occur, power:0.5
             or effective:0.999 in between.
-        config: the family's sizes: --config width=64 latent=32
+        config: the family's sizes: --config width=64 latent=32, dropout=0.2, encoder=false
         conditions: what samples have beside their class, to be asked for later: a field of --pattern, or a column of
             the table: --conditions speaker
         coding: what samples become for the network, by name; by default what is usual for them, log_mel for sounds.
@@ -112,7 +112,7 @@ def train(
         label=label,
         text=text,
         categorical=categorical or None,
-        attributes=(conditions or None) if Path(source).suffix else None,
+        attributes=(conditions or None) if Path(source).is_file() else None,
         header=header,
     )
     print(found)
@@ -189,12 +189,23 @@ def usual_family(sample: Any) -> Family:
 
 
 def _config(words: Sequence[str]) -> dict[str, Any]:
-    """``name=value``, each; whole numbers as numbers."""
+    """``name=value``, each; numbers as numbers, true and false as such."""
     pairs = [word.partition("=") for word in words]
     wrong = next((word for word, (name, sign, value) in zip(words, pairs, strict=True) if not (name and value)), None)
     if wrong is not None:
         raise ValueError(f"config: expected NAME=VALUE, found {wrong!r}; write --config width=64")
-    return {name: int(value) if value.isdecimal() else value for name, _, value in pairs}
+    return {name: _read(value) for name, _, value in pairs}
+
+
+def _read(word: str) -> bool | int | float | str:
+    if word.lower() in ("true", "false"):
+        return word.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word
 
 
 def _conditions(known: dict[str, list[Any]], asked: Sequence[str]) -> dict[str, list[Any]]:

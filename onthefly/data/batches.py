@@ -136,6 +136,33 @@ def default_device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
+def as_device(device: torch.device | str | int | None) -> torch.device:
+    """The device that is meant; None for the default one.
+
+    Raises:
+        ValueError: for one that isn't there, and what is none.
+
+    >>> as_device("cpu")
+    device(type='cpu')
+    """
+    if device is None:
+        return default_device()
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, TypeError, AssertionError) as error:  # as torch says it, of builds with CUDA and without
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"device: expected one that is there ({_there()}), found {str(device)!r} ({why:.120}); leave it out for "
+            f"{str(default_device())!r}"
+        ) from error
+    return found
+
+
+def _there() -> str:
+    return ", ".join(["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))])
+
+
 def numbered(device: torch.device) -> torch.device:
     """The same, by its number: "cuda" is whichever is current, and isn't equal to it."""
     if device != torch.device("cuda"):

@@ -1,8 +1,9 @@
 """Conditions: what a sample has beside its class, such as a rotation or a speaker, as numbers that networks take."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class Category:
     def encode(self, found: Sequence[Any], name: str = "condition") -> Tensor:
         """N values to ``float32[N, size]``: a one in the place of each."""
         places = {value: place for place, value in enumerate(self.values)}
-        unknown = sorted({str(value) for value in found if value not in places})
+        unknown = sorted({repr(value) for value in found if not isinstance(value, (str, Real)) or value not in places})
         if unknown:
             raise ValueError(
                 f"{name}: expected {self}, found {', '.join(unknown[:5])}; leave such samples out, or train again with "
@@ -77,6 +78,9 @@ class Interval:
 
     def encode(self, found: Sequence[Any], name: str = "condition") -> Tensor:
         """N values to ``float32[N, 1]`` in [-1, 1]."""
+        if not all(isinstance(value, Real) for value in found):
+            strange = next(value for value in found if not isinstance(value, Real))
+            raise ValueError(f"{name}: expected numbers in {self}, found {strange!r}; leave such samples out")
         numbers = np.asarray(found, np.float64)
         outside = numbers[~((self.low <= numbers) & (numbers <= self.high))]  # NaN is
         if len(outside):
@@ -95,16 +99,52 @@ class Interval:
 Condition = Category | Interval
 
 
-def condition_of(values: Sequence[Any]) -> Condition:
+def plain_values(values: Any, name: str) -> list[str | int | float]:
+    """The values of a condition as Python's own: strings, whole numbers, or finite numbers.
+
+    Args:
+        values: one for each sample: a list, a one-dimensional array or tensor, a column of a table.
+        name: of the condition.
+
+    Raises:
+        ValueError: for anything else, naming the condition.
+
+    >>> plain_values(torch.tensor([3, 1]), "age")
+    [3, 1]
+    """
+    listed = values.tolist() if hasattr(values, "tolist") else values
+    if not isinstance(listed, Iterable) or isinstance(listed, (str, bytes, Mapping)):
+        raise _unlike(name, type(values).__name__)
+    plain = [one.item() if isinstance(one, (np.generic, Tensor)) and one.ndim == 0 else one for one in listed]
+    kinds = {str if isinstance(one, str) else float if isinstance(one, Real) else type(one) for one in plain}
+    if kinds - {str, float}:
+        raise _unlike(name, ", ".join(sorted(kind.__name__ for kind in kinds - {str, float})))
+    if len(kinds) > 1:
+        raise _unlike(name, "some of each")
+    strange = next((one for one in plain if isinstance(one, float) and not math.isfinite(one)), None)
+    if strange is not None:
+        raise _unlike(name, repr(strange))
+    return plain
+
+
+def condition_of(values: Any, name: str = "condition") -> Condition:
     """The condition that the values of a dataset's samples show: an interval where they are floating-point numbers.
+
+    Raises:
+        ValueError: as ``plain_values`` does, and for floating-point numbers that are all the same.
 
     >>> condition_of([0.5, 2.0]), condition_of(["ben", "anna", "ben"])
     (Interval(low=0.5, high=2.0), Category(values=('anna', 'ben')))
     """
-    array = np.asarray(values)
-    if array.dtype.kind == "f":
-        return Interval(float(array.min()), float(array.max()))
-    return Category(tuple(np.unique(array).tolist()))
+    distinct: list[Any] = sorted(set(plain_values(values, name)))
+    if all(isinstance(one, (str, Integral)) for one in distinct):
+        return Category(tuple(distinct))
+    if len(distinct) < 2:
+        raise ValueError(
+            f"conditions: expected {name} to be numbers that differ, found {distinct[0]!r} for every sample; leave it "
+            "out"
+        )
+    return Interval(float(distinct[0]), float(distinct[-1]))
 
 
 def from_json(data: Mapping[str, Any]) -> Condition:
@@ -125,3 +165,10 @@ def encoded(conditions: Mapping[str, Condition], values: Mapping[str, Sequence[A
             f"conditions: expected values of {', '.join(conditions) or 'none'}, found {', '.join(values) or 'none'}"
         )
     return torch.cat([one.encode(values[name], name) for name, one in conditions.items()], dim=1) if values else None
+
+
+def _unlike(name: str, found: str) -> ValueError:
+    return ValueError(
+        f"conditions: expected {name} to be a list of strings, of whole numbers or of finite numbers, one for each "
+        f"sample, found {found}; write conditions={{{name!r}: [...]}}"
+    )

@@ -35,6 +35,11 @@ class Attributes:
 
     def __init__(self, conditions: Mapping[str, Condition], asked: Mapping[str, Any] | None = None) -> None:
         asked = {} if asked is None else asked
+        if not isinstance(asked, Mapping):
+            raise ValueError(
+                f"attributes: expected what samples are to be, by name, found {asked!r}; write "
+                'attributes={"speaker": "anna"}'
+            )
         unknown = sorted(asked.keys() - conditions.keys())
         if unknown:
             raise ValueError(
@@ -89,18 +94,26 @@ def _drawn(name: str, condition: Condition, asked: Any) -> _Among | _Between:
 
 
 def _among(name: str, condition: Category, asked: Any) -> _Among:
-    if asked is None:
-        weights: Mapping[Any, float] = dict.fromkeys(condition.values, 1.0)
-    elif isinstance(asked, Mapping):
-        weights = asked
-    else:
-        weights = dict.fromkeys([asked] if isinstance(asked, (str, int)) else list(asked), 1.0)
-    if not weights or min(weights.values()) < 0 or not 0 < sum(weights.values()) < math.inf:
+    weights = _weights(condition, asked)
+    if not _are_weights(weights):
         raise ValueError(
             f"attributes: expected {name} to be a value, a list or {{value: weight}} with weights from 0 on, found "
             f"{asked!r}"
         )
-    return _Among(condition.encode(list(weights), f"attributes: {name}"), list(weights.values()))
+    return _Among(condition.encode([value for value, _ in weights], f"attributes: {name}"), [one for _, one in weights])
+
+
+def _weights(condition: Category, asked: Any) -> list[tuple[Any, Any]]:
+    if isinstance(asked, Mapping):
+        return list(asked.items())
+    if isinstance(asked, list):
+        return [(value, 1.0) for place, value in enumerate(asked) if value not in asked[:place]]
+    return [(value, 1.0) for value in (condition.values if asked is None else [asked])]
+
+
+def _are_weights(weights: Sequence[tuple[Any, Any]]) -> bool:
+    numbers = [weight for _, weight in weights]
+    return all(isinstance(one, (int, float)) and one >= 0 for one in numbers) and 0 < sum(numbers) < math.inf
 
 
 def _between(name: str, condition: Interval, asked: Any) -> _Between:

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from onthefly.data.batches import as_device
 from onthefly.data.spec import Spec
 from onthefly.generators import codings
 from onthefly.generators.attributes import Attributes
@@ -113,7 +114,7 @@ def load(
             a file that has another SHA-256, or wasn't signed with that key; and for a family that bfloat16 would
             change.
     """
-    path = Path(path)
+    path, device = Path(path), None if device is None else as_device(device)
     _check_file(path)
     with unchanged(path):
         digest = check_sha256(path, sha256)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from onthefly.data.batches import default_device
+from onthefly.data.batches import as_device
 from onthefly.data.hermetic import hermetic
 from onthefly.generators.base import FrozenGenerator
 from onthefly.generators.checkpoint import load
@@ -130,9 +130,9 @@ def distill(
     8
     """
     for name, value in (("steps", steps), ("batch_size", batch_size), ("pairs", pairs)):
-        if value < 1 or (name == "pairs" and value < 2):
-            raise ValueError(f"distill: expected more {name}, found {value}; leave it out")
-    device = torch.device(device) if device is not None else default_device()
+        if type(value) is not int or value < 1 or (name == "pairs" and value < 2):
+            raise ValueError(f"distill: expected more {name}, found {value!r}; leave it out")
+    device = as_device(device)
     knows = _checked(load(teacher) if isinstance(teacher, (str, Path)) else teacher, device)
     card, spec = dict(knows.card or {}), knows.spec
     config: DiffusionConfig = replace(DIFFUSION.configure(card["config"]), student=True)

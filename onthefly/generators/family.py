@@ -140,16 +140,16 @@ def _filled(kind: type[Any], values: Mapping[str, Any], what: str) -> Any:
 
 
 def _checked(value: Any, default: Any, what: str) -> Any:
-    if isinstance(default, bool) or isinstance(value, bool):
-        is_right, kind = isinstance(value, bool) and isinstance(default, bool), "True or False"
-    elif isinstance(default, int):
-        is_right, kind = isinstance(value, int) and value > 0, "a whole number above 0"
-    elif isinstance(default, float):
-        is_right, kind = isinstance(value, (int, float)), "a number"
-    elif isinstance(default, str):
-        is_right, kind = isinstance(value, str), "a word"
-    else:
+    if default is None:
         return value  # what has no value of its own is checked where it is used
+    if isinstance(default, bool):
+        is_right, kind = isinstance(value, bool), "True or False"
+    elif isinstance(default, int):
+        is_right, kind = type(value) is int and value > 0, "a whole number above 0"
+    elif isinstance(default, float):
+        is_right, kind = isinstance(value, (int, float)) and not isinstance(value, bool), "a number"
+    else:
+        is_right, kind = isinstance(value, str), "a word"
     if not is_right:
         raise ValueError(f"{what}: expected {kind}, found {value!r}; leave it out for {default!r}")
     return float(value) if isinstance(default, float) else value

@@ -64,11 +64,11 @@ class Privacy:
     clip: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.epsilon < math.inf:
+        if not (_is_number(self.epsilon) and 0 < self.epsilon < math.inf):
             raise ValueError(f"privacy: expected an epsilon above 0, found {self.epsilon!r}; write epsilon=8")
-        if not 0 < self.delta < 1:
+        if not (_is_number(self.delta) and 0 < self.delta < 1):
             raise ValueError(f"privacy: expected a delta between 0 and 1, found {self.delta!r}; write delta=1e-5")
-        if not 0 < self.clip < math.inf:
+        if not (_is_number(self.clip) and 0 < self.clip < math.inf):
             raise ValueError(f"privacy: expected a clip above 0, found {self.clip!r}; leave it out for 1")
 
 
@@ -205,8 +205,10 @@ def spent(accountant: Any, delta: float) -> float:
         return float(accountant.get_epsilon(delta, alphas=_ORDERS))
 
 
-def check_asked(family: str, trainer: type[Trainer], balance: Any, held_out: float | None) -> None:
+def check_asked(privacy: Any, family: str, trainer: type[Trainer], balance: Any, held_out: float | None) -> None:
     """Refuse what can't be kept private, before anything is read."""
+    if not isinstance(privacy, Privacy):
+        raise ValueError(f"privacy: expected a Privacy, found {privacy!r}; write Privacy(epsilon=8, delta=1e-5)")
     if not issubclass(trainer, Separable):
         raise ValueError(
             f"privacy: expected a family whose loss is one of each sample, found {family}, whose samples are judged "
@@ -222,6 +224,10 @@ def check_asked(family: str, trainer: type[Trainer], balance: Any, held_out: flo
             f"privacy: expected held_out=0, found {held_out!r}: the generator would be chosen by samples that no noise "
             "protects; leave it out"
         )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def check_shown(privacy: Privacy, shown: Shown, *, known: bool, drawn: bool) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset, default_collate
+from torch.utils.data import DataLoader, IterableDataset, Subset, default_collate
 
-from onthefly.data.conditions import Condition, condition_of, encoded
+from onthefly.data.conditions import Condition, condition_of, encoded, plain_values
 from onthefly.data.dataset import HostCollate, SyntheticMixDataset
 from onthefly.data.hermetic import hermetic
 from onthefly.data.images import image_in, is_unit
@@ -25,6 +25,10 @@ from onthefly.mixing.plan import MixPlan
 from onthefly.reading.split import held_out as rows_apart
 
 _FITTED = 10_000  # samples that a coding is fitted to
+_SLACK = 1e-4  # how far a signal may leave [-1, 1] by rounding
+
+
+_CODINGS = {"image": ["unit"], "audio": ["unit", "log_mel", "stft"], "row": ["table", "unit"], "text": ["text"]}
 
 
 class Batch(NamedTuple):
@@ -92,8 +96,9 @@ class Shown:
         name, field = _field_of(first, dataset)
         self._values = _checked_conditions(conditions or {}, len(labels.values))
         if like is None:
-            known: Mapping[str, Condition] = {one: condition_of(values) for one, values in self._values.items()}
+            known: Mapping[str, Condition] = {one: condition_of(values, one) for one, values in self._values.items()}
             kind = coding_of(usual_coding(field) if coding is None else coding)
+            _check_suits(kind, name, field)
             self.coding = self._fitted(kind, field, sizes or {})
         else:
             self.coding, known = like.coding, like.spec.conditions
@@ -228,7 +233,7 @@ class Shown:
             return self._image(image)
         for part in parts(batch):
             if isinstance(part, Tensor) and part.is_floating_point() and part.ndim in (2, 3):
-                return part.float()
+                return _signal(part.float()) if part.ndim == 3 else part.float()
             if isinstance(part, (list, tuple)) and part and isinstance(part[0], str):
                 return list(part)
         raise ValueError(
@@ -247,10 +252,37 @@ class Shown:
         return image.float().clamp(0, 1)
 
 
-def _checked_share(share: float) -> float:
-    if not 0 <= share < 1:
+def _signal(found: Tensor) -> Tensor:
+    most = found.abs().max() if found.numel() else 0.0
+    if not most <= 1 + _SLACK:  # NaN isn't
+        raise ValueError(
+            f"train: expected signals in [-1, 1], found values from {found.min():g} to {found.max():g}; divide all of "
+            "them by the largest there is, and leave out what isn't finite"
+        )
+    return found.clamp(-1, 1)
+
+
+def check_dataset(dataset: Any) -> None:
+    """Refuse what can't be asked for any of its samples."""
+    if isinstance(dataset, IterableDataset) or not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        raise ValueError(
+            f"train: expected a map-style dataset, with len(dataset) and dataset[i], found a {type(dataset).__name__}; "
+            "write list(dataset) if its samples fit in memory"
+        )
+
+
+def _check_suits(kind: type[Coding], name: str, field: Field) -> None:
+    if kind.kind not in _CODINGS[name]:
+        raise ValueError(
+            f"coding: expected one for {field} ({', '.join(_CODINGS[name])}), found {kind.kind!r}; leave it out for "
+            f"{usual_coding(field)!r}"
+        )
+
+
+def _checked_share(share: Any) -> float:
+    if not isinstance(share, (int, float)) or not 0 <= share < 1:
         raise ValueError(f"held_out: expected a share from 0 on, below 1, found {share!r}; write held_out=0.1")
-    return share
+    return float(share)
 
 
 def _field_of(sample: Any, dataset: Any) -> tuple[str, Field]:
@@ -273,13 +305,20 @@ def _check_like(found: Field, expected: Field) -> None:
 
 
 def _checked_conditions(conditions: Mapping[str, Sequence[Any]], count: int) -> dict[str, Sequence[Any]]:
-    for name, values in conditions.items():
+    if not isinstance(conditions, Mapping):
+        raise ValueError(
+            f"conditions: expected a value for each sample, by name, found {conditions!r:.80}; write "
+            'conditions={"speaker": [...]}'
+        )
+    names = sorted(conditions)  # as a card gives them back
+    listed: dict[str, Sequence[Any]] = {name: plain_values(conditions[name], name) for name in names}
+    for name, values in listed.items():
         if len(values) != count:
             raise ValueError(
                 f"conditions: expected a value of {name} for each of {count} samples, found {len(values)}; pass "
                 f"conditions={{{name!r}: [...]}} in the order of the dataset"
             )
-    return dict(sorted(conditions.items()))  # in the order in which a card gives them back
+    return listed
 
 
 def _collate_any(samples: list[Any]) -> Any:

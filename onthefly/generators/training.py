@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from tqdm.auto import tqdm
 
-from onthefly.data.batches import default_device
+from onthefly.data.batches import as_device
 from onthefly.data.hermetic import hermetic
 from onthefly.data.labels import labels_of
 from onthefly.generators.adapting import adapted, merged
@@ -27,7 +27,7 @@ from onthefly.generators.frozen import NetworkGenerator
 from onthefly.generators.integrity import sha256_of
 from onthefly.generators.looks import enough, look
 from onthefly.generators.privacy import Privacy, PrivateTrainer, check_asked, check_shown
-from onthefly.generators.shown import Batch, Shown
+from onthefly.generators.shown import Batch, Shown, check_dataset
 from onthefly.generators.sources import FromExamples
 from onthefly.generators.trainer import Separable
 from onthefly.version import __version__
@@ -112,16 +112,17 @@ def train(
     torch.Size([1, 1, 8, 8])
     """
     kind, about = family_of(family), checked_about(about or {})
+    check_dataset(dataset)
     if privacy is not None:
-        check_asked(kind.name, kind.trainer, balance, held_out)
+        check_asked(privacy, kind.name, kind.trainer, balance, held_out)
     balance = ("uniform" if privacy is None else "natural") if balance is None else balance
     held_out = (_HELD_OUT if privacy is None else 0.0) if held_out is None else held_out
-    device = torch.device(device) if device is not None else default_device()
+    device = as_device(device)
     like = None if init is None else _gone_on_from(Path(init), kind, config, coding, augment)
     made, augment = (kind.configure(config or {}), augment) if like is None else (like.config, like.is_augmented)
     steps = (kind.steps if like is None else kind.steps // _QUICKER) if steps is None else steps
-    if steps < 1:
-        raise ValueError(f"train: expected steps of 1 or more, found {steps}; leave it out for {kind.steps}")
+    if type(steps) is not int or steps < 1:
+        raise ValueError(f"train: expected steps of 1 or more, found {steps!r}; leave it out for {kind.steps}")
     shown = Shown(
         dataset,
         labels_of(dataset, labels),

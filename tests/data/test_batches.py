@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import default_collate
 
-from onthefly.data.batches import as_collated, like, merge, select, size_of, to_device, unbatch
+from onthefly.data.batches import (
+    as_collated,
+    as_device,
+    default_device,
+    like,
+    merge,
+    select,
+    size_of,
+    to_device,
+    unbatch,
+)
 
 Point = namedtuple("Point", "x y")
 CPU = torch.device("cpu")
@@ -121,3 +131,13 @@ def test_a_list_may_have_another_length() -> None:
 
 def test_what_has_no_rows_is_not_selected_from(refused: Any) -> None:
     refused(lambda: select([torch.zeros(3), 5], torch.tensor([True, False, True])), "3 rows", "[float32[3], int]")
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:99", "cpu:x", 1.5])
+def test_a_device_that_is_not_there_is_refused(device: Any, refused: Any) -> None:
+    refused(lambda: as_device(device), "device: expected one that is there (cpu", f"found '{device}'", "leave it out")
+
+
+def test_a_device_that_is_there() -> None:
+    assert as_device(None) == default_device()
+    assert as_device("cpu") == as_device(CPU) == CPU

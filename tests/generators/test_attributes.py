@@ -33,6 +33,7 @@ def test_what_is_not_asked_for_is_anything() -> None:
     [
         ("ben", [0, 1, 0]),
         (["anna", "cleo"], [0.5, 0, 0.5]),
+        (["anna", "cleo", "cleo"], [0.5, 0, 0.5]),
         ({"anna": 3, "ben": 1}, [0.75, 0.25, 0]),
         ({"cleo": 2.0, "ben": 0}, [0, 0, 1]),
     ],
@@ -64,12 +65,16 @@ def test_they_are_their_keys_and_independent() -> None:
         ({"speaker": []}, ("speaker", "[]")),
         ({"speaker": {"anna": -1}}, ("speaker", "weights from 0 on")),
         ({"speaker": {"anna": 0}}, ("speaker", "weights from 0 on")),
+        ({"speaker": 1.5}, ("speaker", "one of anna, ben, cleo", "1.5")),
+        ({"speaker": {"anna": "x"}}, ("speaker", "weights from 0 on", "{'anna': 'x'}")),
+        ({"speaker": ["anna", ["x"]]}, ("speaker", "one of anna, ben, cleo", "['x']")),
+        (["speaker"], ("by name", "['speaker']", "write attributes=")),
         ({"rotation": (0, 45)}, ("rotation", "[-30, 30]", "45")),
         ({"rotation": (15, 0)}, ("rotation", "(low, high)", "(15, 0)")),
         ({"rotation": "left"}, ("rotation", "(low, high)", "'left'")),
     ],
 )
-def test_bad_input(asked: dict[str, Any], words: tuple[str, ...], refused: Any) -> None:
+def test_bad_input(asked: Any, words: tuple[str, ...], refused: Any) -> None:
     refused(lambda: Attributes(CONDITIONS, asked), "attributes: ", "expected", "found", *words)
 
 

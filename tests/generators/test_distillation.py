@@ -81,3 +81,7 @@ def test_bad_input(teacher: Path, refused: Any) -> None:
     refused(lambda: distill(load(teacher, strength=0.5)), "from noise", "from real ones", "strength=")
     refused(lambda: distill(teacher, steps=0), "steps", "found 0")
     refused(lambda: distill(teacher, pairs=1), "pairs", "found 1")
+    refused(lambda: distill(teacher, steps="3"), "steps", "found '3'")  # type: ignore[arg-type]
+    refused(lambda: distill(teacher, device="foo"), "device: expected one that is there", "found 'foo'")
+    refused(lambda: load(teacher, device="foo"), "device: expected one that is there", "found 'foo'")
+    refused(lambda: load(teacher, steps=True), "steps: expected a whole number above 0", "found True")

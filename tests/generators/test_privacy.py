@@ -333,6 +333,7 @@ def test_a_family_whose_loss_joins_samples_is_refused(refused: Any) -> None:
     [
         ({"balance": "uniform"}, ("balance='natural'", "'uniform'", "leave it out")),
         ({"balance": {0: 0.5, 1: 0.5}}, ("balance='natural'", "{0: 0.5")),
+        ({"privacy": "8"}, ("a Privacy", "'8'", "write Privacy(epsilon=8")),
         ({"held_out": 0.1}, ("held_out=0", "0.1")),
         ({"privacy": Privacy(8, 0.025)}, ("a delta below 1/40", "0.025", "write delta=3e-03")),
         ({"conditions": {"size": [0.5] * 20 + [1.5] * 20}}, ("no conditions", "size", "leave them out")),
@@ -367,10 +368,13 @@ def test_rows_within_known_bounds_are_trained_on() -> None:
         ({"epsilon": float("inf")}, ("epsilon above 0", "inf")),
         ({"delta": 0.0}, ("delta between 0 and 1", "0.0", "delta=1e-5")),
         ({"delta": 1}, ("delta between 0 and 1", "found 1")),
+        ({"epsilon": "8"}, ("epsilon above 0", "'8'")),
+        ({"delta": None}, ("delta between 0 and 1", "None")),
+        ({"clip": True}, ("clip above 0", "True")),
         ({"clip": 0}, ("clip above 0", "found 0")),
     ],
 )
-def test_bad_promises(values: dict[str, float], words: tuple[str, ...], refused: Any) -> None:
+def test_bad_promises(values: dict[str, Any], words: tuple[str, ...], refused: Any) -> None:
     refused(lambda: Privacy(**{"epsilon": 8, "delta": 1e-5, **values}), "privacy: expected", "found", *words)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import TensorDataset
+from torch.utils.data import IterableDataset, TensorDataset
 from torchvision import transforms
 
 import onthefly
@@ -79,6 +79,11 @@ def test_normalised_images_are_undone() -> None:
     )
 
 
+def test_conditions_may_be_a_tensor() -> None:
+    made = made_of(torch.rand(8, 1, 8, 8), conditions={"turned": torch.arange(8) % 3})
+    assert str(made.spec.conditions["turned"]) == "one of 0, 1, 2"
+
+
 def test_balance_decides_how_often_a_class_is_shown() -> None:
     data = TensorDataset(torch.rand(20, 1, 8, 8), torch.arange(20) // 18)
     seen: list[int] = []
@@ -107,12 +112,26 @@ def test_the_returned_generator_is_frozen() -> None:
             ("float32[C, H, W] in [0, 1]", "[float32[1, 2, 1, 8, 8], int64[1]]", "ToTensor"),
         ),
         (torch.randn(8, 1, 8, 8) * 9, {}, ("[0, 1]", "values from", "normalized=")),
+        (torch.full((8, 1, 64), 2.0), {}, ("signals in [-1, 1]", "from 2 to 2", "divide")),
+        (torch.full((8, 1, 64), torch.nan), {}, ("signals in [-1, 1]", "from nan to nan", "divide")),
         (torch.zeros(8, 1, 8, 8, dtype=torch.uint8), {}, ("float32[C, H, W]", "uint8", "ToTensor")),
         (torch.rand(8, 1, 8, 8), {"config": {"depth": 3}}, ("vae", "latent, width", "depth")),
         (torch.rand(8, 1, 8, 8), {"labels": [0]}, ("labels", "8 samples")),
         (torch.rand(0, 1, 8, 8), {}, ("at least one sample", "empty")),
+        (torch.rand(8, 1, 8, 8), {"conditions": {"age": [None] * 8}}, ("conditions", "age", "NoneType")),
+        (torch.rand(8, 1, 8, 8), {"conditions": {"age": [[0.0, 1.0]] * 8}}, ("conditions", "age", "found list")),
+        (torch.rand(8, 1, 8, 8), {"conditions": ["age"]}, ("conditions", "by name", "['age']")),
         (torch.rand(8, 1, 8, 8), {"steps": 0}, ("steps of 1 or more", "0")),
         (torch.rand(8, 1, 8, 8), {"steps": -3}, ("steps of 1 or more", "-3")),
+        (torch.rand(8, 1, 8, 8), {"steps": 2.5}, ("steps of 1 or more", "2.5")),
+        (torch.rand(8, 1, 8, 8), {"steps": "3"}, ("steps of 1 or more", "'3'")),
+        (torch.rand(8, 1, 8, 8), {"device": "cuda:99"}, ("device", "one that is there", "'cuda:99'")),
+        (torch.rand(8, 1, 8, 8), {"held_out": "x"}, ("held_out", "a share", "'x'")),
+        (torch.rand(8, 1, 8, 8), {"coding": "text"}, ("coding", "(unit)", "'text'", "leave it out for 'unit'")),
+        (torch.rand(8, 1, 8, 8), {"coding": "table"}, ("coding", "(unit)", "'table'")),
+        (torch.rand(8, 1, 64), {"coding": "table"}, ("coding", "(unit, log_mel, stft)", "'table'")),
+        (torch.rand(8, 1, 8, 8), {"config": {"width": True}}, ("a whole number above 0", "True")),
+        (torch.rand(8, 1, 8, 8), {"config": {"encoder": 1}}, ("True or False", "found 1")),
     ],
 )
 def test_bad_input(images: torch.Tensor, options: dict[str, Any], words: tuple[str, ...], refused: Any) -> None:
@@ -121,6 +140,16 @@ def test_bad_input(images: torch.Tensor, options: dict[str, Any], words: tuple[s
 
 def test_an_unknown_family(refused: Any) -> None:
     refused(lambda: train("glow", TensorDataset(torch.rand(1, 1, 4, 4))), "gan, vae", "'glow'")
+
+
+class Endless(IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return iter([(torch.rand(1, 8, 8), 0)])
+
+
+@pytest.mark.parametrize("dataset", [Endless(), iter([(torch.rand(1, 8, 8), 0)])])
+def test_a_dataset_without_places_is_refused(dataset: Any, refused: Any) -> None:
+    refused(lambda: train("vae", dataset, labels=0, steps=1), "expected a map-style", "found a", "list(dataset)")
 
 
 def test_pictures_that_are_not_tensors_are_refused(refused: Any) -> None:
