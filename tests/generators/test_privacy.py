@@ -241,9 +241,10 @@ def test_the_card_tells_nothing_that_was_counted_or_looked_at() -> None:
     assert load("one.safetensors").makes.all()
 
 
-def test_nobody_claims_privacy_but_a_private_training() -> None:
-    made = trained(privacy=None, about={"privacy": {"epsilon": 1}}, steps=1)
-    assert "privacy" not in made.card
+def test_nobody_claims_privacy_but_a_private_training(refused: Any) -> None:
+    about = {"privacy": {"epsilon": 1}}
+    refused(lambda: trained(privacy=None, about=about, steps=1), "about: expected", "found privacy")
+    assert "privacy" not in trained(privacy=None, steps=1).card
 
 
 def test_codes_are_those_of_the_prior() -> None:
