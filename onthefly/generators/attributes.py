@@ -94,6 +94,11 @@ def _drawn(name: str, condition: Condition, asked: Any) -> _Among | _Between:
 
 
 def _among(name: str, condition: Category, asked: Any) -> _Among:
+    if isinstance(asked, tuple):  # as of an interval, which one may take it for
+        raise ValueError(
+            f"attributes: expected {name} to be {condition}, or a list of several, found {asked!r}; write a list of "
+            f"all that it may be: {list(asked)!r}"
+        )
     weights = _weights(condition, asked)
     if not _are_weights(weights):
         raise ValueError(

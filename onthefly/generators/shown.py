@@ -1,5 +1,6 @@
 """What a generator is shown: a dataset's samples, encoded, in batches without end, a few of them held out."""
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from onthefly.mixing.plan import MixPlan
 from onthefly.reading.split import held_out as rows_apart
 
 _FITTED = 10_000  # samples that a coding is fitted to
+_HASHED = 16  # samples that data are told apart by
 _SLACK = 1e-4  # how far a signal may leave [-1, 1] by rounding
 
 
@@ -170,6 +172,16 @@ class Shown:
         """What those are to be made from, where they are pairs."""
         return self._few(each, lambda batch: self._found(batch[0]))
 
+    def digest(self) -> str:
+        """Tells data apart: a hash of labels, conditions, and a few samples, of those that are always the same."""
+        told = hashlib.sha256(self.labels.values.tobytes())
+        told.update(repr(self._values).encode())
+        rows = self._spread(_HASHED)
+        for one, again in zip(self._samples(rows), self._samples(rows), strict=True):
+            if _bytes(one) == _bytes(again):  # a dataset may draw by a generator of its own
+                told.update(_bytes(one))
+        return told.hexdigest()[:16]
+
     def _few(self, each: int, part: Callable[[Any], Any]) -> list[list[Any]]:
         labels = self.labels.values[self._rows]
         rows = [self._rows[np.flatnonzero(labels == number)[:each]] for number in range(self.labels.classes.count)]
@@ -260,6 +272,12 @@ def _signal(found: Tensor) -> Tensor:
             "them by the largest there is, and leave out what isn't finite"
         )
     return found.clamp(-1, 1)
+
+
+def _bytes(sample: Any) -> bytes:
+    if isinstance(sample, str):
+        return sample.encode(errors="surrogatepass")
+    return bytes(sample.contiguous().numpy().tobytes())
 
 
 def check_dataset(dataset: Any) -> None:

@@ -1,7 +1,6 @@
 """Training: from a dataset to a frozen generator, with progress."""
 
 import copy
-import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -159,7 +158,7 @@ def train(
         steps=steps,
         seed=seed if privacy is None else secrets.randbits(63),  # what a sample meets by chance mustn't tell its place
         augment=augment,
-        settings={"card": card, "labels": _hash_of(shown), "privacy": privacy and asdict(privacy), **how},
+        settings={"card": card, "data": _hash_of(shown), "privacy": privacy and asdict(privacy), **how},
         resume=None if resume is None else Path(resume),
     )
     examples = shown.examples(enough(shown.coding)) if preview and privacy is None else []
@@ -236,4 +235,4 @@ def _check_coding(kind: Family, shown: Shown, augment: bool) -> None:
 
 
 def _hash_of(shown: Shown) -> str:
-    return hashlib.sha256(shown.labels.values.tobytes()).hexdigest()[:16]
+    return shown.digest()

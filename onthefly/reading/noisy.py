@@ -32,6 +32,7 @@ class Noisy(Dataset[tuple[Tensor, Tensor, int]]):
     Attributes:
         rate: the clips', in Hz, if they have one.
         targets: their class numbers, if they have them.
+        classes: the names of all classes, if they have them.
 
     Raises:
         ValueError: for noises or ratios that there are not, or no clips.
@@ -58,6 +59,8 @@ class Noisy(Dataset[tuple[Tensor, Tensor, int]]):
         self._check()
         if hasattr(clips, "rate"):
             self.rate = clips.rate
+        if hasattr(clips, "classes"):
+            self.classes = clips.classes
         if hasattr(clips, "targets"):
             self.targets = [int(clips.targets[row]) for row in self.rows]
 

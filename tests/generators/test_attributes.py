@@ -65,6 +65,7 @@ def test_they_are_their_keys_and_independent() -> None:
         ({"speaker": []}, ("speaker", "[]")),
         ({"speaker": {"anna": -1}}, ("speaker", "weights from 0 on")),
         ({"speaker": {"anna": 0}}, ("speaker", "weights from 0 on")),
+        ({"speaker": ("anna", "ben")}, ("speaker", "('anna', 'ben')", "write a list", "['anna', 'ben']")),
         ({"speaker": 1.5}, ("speaker", "one of anna, ben, cleo", "1.5")),
         ({"speaker": {"anna": "x"}}, ("speaker", "weights from 0 on", "{'anna': 'x'}")),
         ({"speaker": ["anna", ["x"]]}, ("speaker", "one of anna, ben, cleo", "['x']")),

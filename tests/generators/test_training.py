@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -10,8 +11,10 @@ from torch.utils.data import IterableDataset, TensorDataset
 from torchvision import transforms
 
 import onthefly
+from onthefly.data.labels import labels_of
 from onthefly.generators import save, train
 from onthefly.generators.families import FAMILIES
+from onthefly.generators.shown import Shown
 
 SMALL = {"width": 4, "latent": 4}
 
@@ -66,6 +69,61 @@ def test_an_interrupt_keeps_what_was_learnt(
     made = made_of(torch.rand(8, 1, 8, 8), steps=50)
     assert made.card["training"]["steps"] == 2
     assert "interrupted after 2 steps" in capsys.readouterr().out
+
+
+KNOWN = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def left_off(monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+    """Leaves the state of a training that was interrupted after 2 steps."""
+    trainer: Any = FAMILIES["vae"].trainer
+    step, calls = trainer.step, []
+
+    def interrupted(self: Any, *batch: Any) -> Any:
+        calls.append(batch)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return step(self, *batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "step", interrupted)
+        made_of(KNOWN, steps=5, resume="left.state", **options)
+
+
+@pytest.mark.parametrize(
+    ("images", "ages"), [(KNOWN.flip(3), [0, 1, 2, 3] * 2), (KNOWN, [0, 1, 3, 2] * 2), (KNOWN, [3, 2, 1, 0] * 2)]
+)
+def test_a_training_goes_on_with_its_own_data_only(
+    images: torch.Tensor, ages: list[int], monkeypatch: pytest.MonkeyPatch, refused: Any
+) -> None:
+    left_off(monkeypatch, conditions={"age": [0, 1, 2, 3] * 2})
+    options: dict[str, Any] = {"steps": 5, "resume": "left.state"}
+    refused(lambda: made_of(images, conditions={"age": ages}, **options), "another training", "data: expected")
+    assert made_of(KNOWN, conditions={"age": [0, 1, 2, 3] * 2}, **options).card["training"]["steps"] == 5
+
+
+def test_a_dataset_that_draws_for_itself_is_gone_on_with() -> None:
+    class Drawn(TensorDataset):
+        def __getitem__(self, index: int) -> Any:
+            return torch.from_numpy(chance.random((1, 8, 8), np.float32)), index % 2
+
+    chance = np.random.default_rng()
+    data = Drawn(KNOWN, torch.arange(8) % 2)
+    shown = [
+        Shown(
+            data,
+            labels_of(data),
+            normalized=None,
+            conditions=None,
+            coding=None,
+            like=None,
+            held_out=0,
+            seed=0,
+            device=torch.device("cpu"),
+        )
+        for _ in range(2)
+    ]
+    assert shown[0].digest() == shown[1].digest()
 
 
 def test_normalised_images_are_undone() -> None:

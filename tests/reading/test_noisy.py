@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from onthefly.data.labels import labels_of
 from onthefly.evidence import si_sdr, snr
 from onthefly.reading import Noisy
 
@@ -19,7 +20,7 @@ def tones(length: int = 2000) -> Any:
     time = torch.arange(length) / 8000
     waves = torch.stack([(2 * math.pi * pitch * time).sin() * (time < 0.15) for pitch in (200, 300, 450, 700)])
     made: Any = TensorDataset(0.4 * waves[:, None], torch.tensor([0, 1, 1, 0]))
-    made.rate, made.targets = 8000, [0, 1, 1, 0]
+    made.rate, made.targets, made.classes = 8000, [0, 1, 1, 0], ("high", "low")
     return made
 
 
@@ -55,6 +56,7 @@ def test_rows_and_what_is_known_of_them() -> None:
     some = Noisy(tones(), rows=[3, 1], seed=0)
     assert (len(some), some.rate, some.targets) == (2, 8000, [0, 1])
     assert [label for _, _, label in some] == [0, 1]
+    assert labels_of(some).classes.names == ("high", "low")
 
 
 def test_coloured_noise_is_deeper_than_white() -> None:
