@@ -1,7 +1,8 @@
 """What tests share: a few small data sets, and a generator of each family."""
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,14 @@ def generators(images: TensorDataset, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(params=["fake", *OF_IMAGES])
 def generator(request: pytest.FixtureRequest, generators: dict[str, FrozenGenerator]) -> FrozenGenerator:
     return generators[request.param]
+
+
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """SIGINT is Python's to handle, as in a terminal; the processes that tests are divided among have another way."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

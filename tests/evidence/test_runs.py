@@ -1,5 +1,6 @@
 """How the benchmarks are run: to their end, whatever fails on the way."""
 
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=100, env=alone)
 
 
 @pytest.fixture

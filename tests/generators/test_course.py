@@ -111,6 +111,7 @@ def test_an_unfinished_write_leaves_the_state_of_before() -> None:
     assert read_state(Path("one.state")) == {"step": 1}
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_waits_for_the_step_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = bytes_of(trained())
     trainer, calls = FAMILIES["vae"].trainer, []
@@ -130,6 +131,7 @@ def test_an_interrupt_waits_for_the_step_to_end(monkeypatch: pytest.MonkeyPatch)
     assert bytes_of(trained(resume="going.state")) == expected
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_half_a_step_is_not_gone_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = bytes_of(trained())
     killed_at(4, "vae", monkeypatch)

@@ -1,5 +1,6 @@
 """Diffusion: how samples are made, what of, and that each is its key whatever is asked for."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,7 @@ def test_how_samples_are_made_is_part_of_what_they_are(path: Path) -> None:
     assert identity(load(path, steps=4, guide=brighter))["sampling"] == {"steps": 4}
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupted_training_goes_on_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     from onthefly.generators.diffusion import DiffusionTrainer
 
@@ -249,7 +251,7 @@ def test_an_interrupted_training_goes_on_to_the_bit(monkeypatch: pytest.MonkeyPa
     def stopped(self: Any, *batch: Any) -> Any:
         calls.append(1)
         if len(calls) == 5:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return step(self, *batch)
 
     monkeypatch.setattr(DiffusionTrainer, "step", stopped)

@@ -1,5 +1,6 @@
 """Distillation: students of a step or two, which make what their teacher makes."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def test_the_teacher_stays_as_it_was(teacher: Path) -> None:
     assert not any(one.requires_grad for one in knows.network.parameters())
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_a_training_goes_on_to_the_bit(teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def made(**options: Any) -> bytes:
         one = distill(teacher, steps=6, pairs=16, batch_size=8, progress=False, **options)
@@ -66,7 +68,7 @@ def test_a_training_goes_on_to_the_bit(teacher: Path, monkeypatch: pytest.Monkey
     def stopped(self: Any, *batch: Any) -> Any:
         calls.append(1)
         if len(calls) == 4:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return step(self, *batch)
 
     monkeypatch.setattr(StudentTrainer, "step", stopped)

@@ -1,5 +1,6 @@
 """Training: what it takes, shows and leaves behind."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,8 @@ def left_off(monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
 
     def interrupted(self: Any, *batch: Any) -> Any:
         calls.append(batch)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
         return step(self, *batch)
 
     with monkeypatch.context() as patch:
@@ -90,6 +91,7 @@ def left_off(monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
         made_of(KNOWN, steps=5, resume="left.state", **options)
 
 
+@pytest.mark.usefixtures("interrupts")
 @pytest.mark.parametrize(
     ("images", "ages"), [(KNOWN.flip(3), [0, 1, 2, 3] * 2), (KNOWN, [0, 1, 3, 2] * 2), (KNOWN, [3, 2, 1, 0] * 2)]
 )
