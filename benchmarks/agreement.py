@@ -45,7 +45,7 @@ def real_data(name: str, folder: Path, unpacked: Path) -> Real:
     if name == "mnist":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that only one file of it is there
-            train, test = (Named("MNIST", folder / "mnist", which=which) for which in ("train", "test"))
+            train, test = (Named("MNIST", data=folder / "mnist", which=which) for which in ("train", "test"))
     elif name == "cifar10":
         train, test = (Pictures(unpacked / "cifar10" / which, size=32) for which in ("train", "test"))
     elif name == "fsdd":

@@ -1,6 +1,7 @@
 """Processor and memory: of this process and the workers that it began meanwhile, and of nobody else's."""
 
 import json
+import mmap
 import time
 from collections.abc import Iterator
 from multiprocessing import Process, get_context
@@ -60,9 +61,11 @@ def test_the_memory_is_the_highest_seen() -> None:
     usage.look()
     before = usage.peak_bytes
     time.sleep(0.03)
-    held = bytearray(80_000_000)
+    held = mmap.mmap(-1, 80_000_000)  # memory that is new to the process, unlike what it has freed before
+    for page in range(0, len(held), mmap.PAGESIZE):
+        held[page] = 1
     usage.look()
-    del held
+    held.close()
     time.sleep(0.03)
     usage.look()
     assert usage.peak_bytes > before + 60_000_000
