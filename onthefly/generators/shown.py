@@ -127,9 +127,7 @@ class Shown:
             collate_fn=HostCollate(_collate),
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
-            generator=torch.Generator().manual_seed(
-                self.seed
-            ),  # else it would draw from the global one, when it begins
+            generator=self._own(),
         )
         epoch, step = divmod(step, len(mixed.sampler) // size)
         while True:
@@ -151,7 +149,7 @@ class Shown:
             batch_sampler=(rows(number).tolist() for number in itertools.count(step)),
             collate_fn=_collate_any,
             num_workers=num_workers,
-            generator=torch.Generator().manual_seed(self.seed),
+            generator=self._own(),
         )
         for number, found in zip(itertools.count(step), loader, strict=False):
             yield self._nothing() if found is None else self._batch(found, self._rows[rows(number)])
@@ -201,7 +199,7 @@ class Shown:
 
     def _spread(self, most: int) -> NDArray[np.int64]:
         """Some rows that are shown."""
-        return self._rows[:: max(1, len(self._rows) // most)][:most]
+        return self._rows[np.linspace(0, len(self._rows) - 1, min(most, len(self._rows))).astype(np.int64)]
 
     def _samples(self, rows: NDArray[np.int64]) -> list[Any]:
         with hermetic(self.seed):
@@ -219,6 +217,10 @@ class Shown:
     def _encoded(self, samples: Any) -> Tensor:
         samples = samples.to(self.device) if isinstance(samples, Tensor) else samples
         return self.coding.encode(samples).to(self.device)
+
+    def _own(self) -> torch.Generator:
+        """What a loader draws from when it begins, which would be the global generator else."""
+        return torch.Generator().manual_seed(self.seed)
 
     def _nothing(self) -> Batch:
         """A batch without a sample."""
